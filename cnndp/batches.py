@@ -1,0 +1,47 @@
+"""Which examples each step sees."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator, Tensor
+
+from cnndp.checks import at_least
+
+
+def reshuffled(num_train: int, batch_size: int, num_steps: int, generator: Generator) -> Iterator[Tensor]:
+    """Yield `[batch_size]` example numbers a step: consecutive parts of a new permutation each epoch.
+
+    What is left over at the end of an epoch (fewer than `batch_size`) is not used in that epoch.
+
+    Args:
+        num_train: N.
+        batch_size: B, at most N.
+        num_steps: T.
+        generator: CPU generator.
+
+    Raises:
+        ValueError: when the batch is larger than the data.
+    """
+    at_least(1, num_train=num_train, batch_size=batch_size, num_steps=num_steps)
+    if batch_size > num_train:
+        raise ValueError(
+            f"batch_size={batch_size} is larger than the {num_train} training examples; "
+            f"pass a batch_size of at most {num_train}"
+        )
+    given = 0
+    while True:
+        permutation = torch.randperm(num_train, generator=generator)
+        for start in range(0, num_train - batch_size + 1, batch_size):
+            if given == num_steps:
+                return
+            yield permutation[start : start + batch_size]
+            given += 1
+
+
+def steps_per_epoch(num_train: int, batch_size: int) -> int:
+    """Return how many whole batches one pass over the data holds.
+
+    >>> steps_per_epoch(56_000, 250)
+    224
+    """
+    return num_train // batch_size

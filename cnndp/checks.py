@@ -1,0 +1,50 @@
+"""Argument checks whose messages name the argument, its value and the remedy."""
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+def positive(**values: float) -> None:
+    """Raise `ValueError` unless every value is a finite number above 0.
+
+    >>> positive(total_epsilon=-1.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: total_epsilon=-1.0 must be a finite number above 0; pass one, for example total_epsilon=1.0
+    """
+    for name, value in values.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(
+                f"{name}={value!r} must be a finite number above 0; pass one, for example {name}=1.0"
+            )
+
+
+def non_negative(**values: float) -> None:
+    """Raise `ValueError` unless every value is a finite number of at least 0."""
+    for name, value in values.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name}={value!r} must be a finite number of at least 0; pass 0 to switch it off")
+
+
+def at_least(minimum: int, **values: int) -> None:
+    """Raise `ValueError` unless every value is a whole number of at least `minimum`."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            raise ValueError(f"{name}={value!r} must be a whole number; the smallest allowed is {minimum}")
+
+
+def one_of(allowed: Iterable[str], **values: str) -> None:
+    """Raise `ValueError` unless every value is one of `allowed`, and suggest the closest.
+
+    >>> one_of(["laplace", "gaussian"], noise="laplce")
+    Traceback (most recent call last):
+        ...
+    ValueError: noise='laplce' is not known; did you mean 'laplace'? Known: laplace, gaussian
+    """
+    known = list(allowed)
+    for name, value in values.items():
+        if value not in known:
+            close = difflib.get_close_matches(str(value), known, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ValueError(f"{name}={value!r} is not known; {hint}Known: {', '.join(known)}")

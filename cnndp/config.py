@@ -1,0 +1,154 @@
+"""Config: everything that determines the numbers of one run, and nothing else."""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Self
+
+from cnndp.checks import at_least, non_negative, one_of, positive
+from cnndp.losses import LOSSES
+from cnndp.models import ACTIVATIONS, MODELS
+from cnndp.noise import MECHANISMS
+
+NUMERICS_VERSION = 1  # raised when a change of code changes results: every stored run is then out of date
+READINGS = ("printed", "reconstructed")
+CLIPS = ("none", "batch", "example_l1", "example_l2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One run as plain values, checked on construction; `digest` is its identity.
+
+    What must not change the numbers (device, folder, block size) is not in it. Units: epsilons are pure
+    numbers, scales and clip norms are in units of the summed gradient, accuracies elsewhere are percent.
+
+    >>> Config(method="cnn", reading="reconstructed", dataset="digits", num_steps=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: num_steps=0 must be a whole number; the smallest allowed is 1
+    """
+
+    method: str  # a name of P1, or your own for a new composition
+    reading: str  # "printed" or "reconstructed"
+    dataset: str  # a name that data.load knows, or the content name of an .npz
+    num_steps: int  # T, mini-batch steps
+    seed: int = 0  # initial weights, batches and noise
+
+    split: str = "8:2"  # "8:2" of all images, or "official"
+    split_seed: int = 0
+    batch_size: int = 250  # B, Table I
+    sampling: str = "reshuffled"  # fixed-size batches of a new permutation each epoch
+
+    model: str = "mnist_cnn"
+    activation: str = "tanh"
+    loss: str = "cross_entropy"
+
+    clip: str = "none"
+    clip_norm: float | None = None  # C; needed unless clip is "none"
+    mechanism: str = "none"
+    noise_on: str = "sum"  # where the noise of scale sensitivity / epsilon_t goes: "sum" or "mean"
+    total_epsilon: float | None = None  # E of Eq. (5); needed with noise
+    growth: float = 1.0  # r = epsilon_T / epsilon_1
+    nominal_sensitivity: float = 0.5  # Table II's; used only where the clip guarantees none
+    calibration: str = "step"  # scale = sensitivity / epsilon_t, or "zcdp": one scale for the zCDP total
+    initial_scale: float | None = None  # no later scale exceeds it (Table I)
+    min_scale: float = 0.0  # no scale falls below it (Table I)
+
+    step: str = "fixed"  # "fixed" or "polyak"
+    learning_rate: float = 0.3  # eta, for step="fixed"
+    decay: float = 0.0  # eta_t = eta / (1 + decay (t - 1))
+    momentum: float = 0.0
+    max_step: float | None = None  # lambda of Eq. (11), for step="polyak"; None is no cap, as Eq. (10) prints
+    debias: bool = False  # take the expected noise out of ||g||^2 first
+    l2_coefficient: float = 0.0  # lambda of Eq. (1)
+    l2_over: str = "batch"  # n of Eq. (1): "batch" (B) or "train" (N)
+
+    numerics_version: int = NUMERICS_VERSION
+
+    def __post_init__(self) -> None:
+        for name, hint in typing.get_type_hints(type(self)).items():
+            _check_type(name, getattr(self, name), hint)
+        one_of(READINGS, reading=self.reading)
+        one_of(("8:2", "official"), split=self.split)
+        one_of(("reshuffled",), sampling=self.sampling)
+        one_of(MODELS, model=self.model)
+        one_of(ACTIVATIONS, activation=self.activation)
+        one_of(LOSSES, loss=self.loss)
+        one_of(CLIPS, clip=self.clip)
+        one_of(MECHANISMS, mechanism=self.mechanism)
+        one_of(("sum", "mean"), noise_on=self.noise_on)
+        one_of(("step", "zcdp"), calibration=self.calibration)
+        one_of(("fixed", "polyak"), step=self.step)
+        one_of(("batch", "train"), l2_over=self.l2_over)
+        at_least(1, num_steps=self.num_steps, batch_size=self.batch_size)
+        at_least(0, seed=self.seed, split_seed=self.split_seed)
+        positive(growth=self.growth, nominal_sensitivity=self.nominal_sensitivity)
+        non_negative(
+            learning_rate=self.learning_rate,
+            decay=self.decay,
+            momentum=self.momentum,
+            l2_coefficient=self.l2_coefficient,
+            min_scale=self.min_scale,
+        )
+        for name in ("clip_norm", "total_epsilon", "initial_scale", "max_step"):
+            if getattr(self, name) is not None:
+                positive(**{name: getattr(self, name)})
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
+        if (self.clip == "none") != (self.clip_norm is None):
+            raise ValueError(
+                f"clip={self.clip!r} with clip_norm={self.clip_norm!r}: give both, or neither (clip='none')"
+            )
+        if (self.mechanism == "none") != (self.total_epsilon is None):
+            raise ValueError(
+                f"mechanism={self.mechanism!r} with total_epsilon={self.total_epsilon!r}: noise needs a budget, "
+                "and a budget needs a mechanism ('laplace' or 'gaussian')"
+            )
+        if self.debias and self.max_step is None:
+            raise ValueError(
+                "debias=True with max_step=None: without a cap the de-biased norm makes steps of any size; "
+                "give max_step (0.3 is the reconstruction's)"
+            )
+
+    @property
+    def digest(self) -> str:
+        """Return 12 hexadecimal digits that depend on every field and on nothing else."""
+        text = json.dumps(self.to_dict(), sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON types; whole floats stay floats, so 1 and 1.0 have one digest."""
+        hints = typing.get_type_hints(type(self))
+        return {
+            name: float(value) if _is_float(hints[name]) and value is not None else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return the Config with these fields; an unknown name is an error that suggests the closest."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            one_of(known, parameter=name)
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, checked again."""
+        return type(self).from_dict({**dataclasses.asdict(self), **changes})
+
+
+def _is_float(hint: Any) -> bool:
+    return hint is float or float in typing.get_args(hint)
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    # An int is a fine float; a bool is not a fine int.
+    fits = type(value) in allowed or (type(value) is int and float in allowed)
+    if not fits:
+        wanted = " or ".join("None" if t is type(None) else t.__name__ for t in allowed)
+        raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; pass {wanted}")

@@ -1,0 +1,266 @@
+"""The datasets as tensors: named ones, and any `.npz` of images and labels, split and resized for the networks."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from cnndp.fetch import cache_folder, fetch_arrays
+
+__all__ = ["DATASETS", "Images", "cache_folder", "load", "name_of", "resize", "split_indices"]
+
+DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
+SPLITS = ("8:2", "official")
+SIDE = {1: 28, 3: 32}  # channels -> height and width the networks take
+RESIZE_CHUNK = 1000  # images resized at once: bounds the memory of the float copies
+
+
+class Images(NamedTuple):
+    """A dataset split into training and test images of the networks' size."""
+
+    name: str  # "mnist" ..., or "npz-<stem>-<first 12 hex of sha256>"
+    train_images: Tensor  # uint8 [N, C, H, W]: 28x28 grey (C = 1) or 32x32 colour (C = 3)
+    train_labels: Tensor  # int64 [N]
+    test_images: Tensor
+    test_labels: Tensor
+    num_classes: int  # max(y) + 1
+    split: str  # "8:2" or "official"
+    sha256: str  # over the decoded arrays, before split and resize
+    resized_from: tuple[int, int] | None  # (H, W) of the source when it was resized
+
+
+class _Decoded(NamedTuple):
+    """A dataset as its source has it, official training images first."""
+
+    name: str
+    x: npt.NDArray[np.uint8]  # [N, H, W, C]
+    y: npt.NDArray[np.int64]  # [N]
+    num_train: int | None  # official training images; None without an official split
+
+
+def load(
+    dataset: str,
+    *,
+    split: str = "8:2",
+    split_seed: int = 0,
+    folder: Path | None = None,
+    download: bool = True,
+) -> Images:
+    """Load a dataset by name, or a user's own from a path that ends in `.npz`.
+
+    >>> load("digits").train_images.shape
+    torch.Size([1437, 1, 28, 28])
+
+    Args:
+        dataset: one of `DATASETS`, or the path of an `.npz` with `x` (uint8 [N, H, W] or [N, H, W, C], C = 1 or 3)
+            and `y` (integers >= 0, [N]).
+        split: "8:2" (all images permuted, the first 80 % for training) or "official".
+        split_seed: seed of the "8:2" permutation.
+        folder: the cache folder; default `cache_folder()`.
+        download: whether a dataset that is not cached may be fetched over the network.
+
+    Raises:
+        ValueError: an unknown name or split, a split the dataset does not have, or a file that does not fit.
+        FetchError: the dataset is not cached, or the cache is damaged, and it could not be fetched.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split={split!r} is unknown; use '8:2' or 'official'")
+    decoded = _decode(dataset, folder, download)
+    if split == "official" and decoded.num_train is None:
+        raise ValueError(f"split='official': {dataset!r} has no official split; use split='8:2'")
+    num_train = decoded.num_train if split == "official" else None
+    train, test = split_indices(len(decoded.y), split_seed, num_train)
+    images = torch.from_numpy(decoded.x).permute(0, 3, 1, 2)
+    labels = torch.from_numpy(decoded.y)
+    resized, height, width = resize(images), *images.shape[2:]
+    return Images(
+        name=decoded.name,
+        train_images=resized[train],
+        train_labels=labels[train],
+        test_images=resized[test],
+        test_labels=labels[test],
+        num_classes=int(labels.max()) + 1,
+        split=split,
+        sha256=_digest(decoded.x, decoded.y),
+        resized_from=None if resized.shape == images.shape else (height, width),
+    )
+
+
+def name_of(dataset: str) -> str:
+    """The `Images.name` that `load(dataset)` would give; an `.npz` is read and hashed, nothing is downloaded.
+
+    >>> name_of("mnist")
+    'mnist'
+    """
+    return dataset if dataset in DATASETS else _decode_npz(_npz_path(dataset)).name
+
+
+def split_indices(count: int, seed: int, num_train: int | None = None) -> tuple[Tensor, Tensor]:
+    """Indices (int64) of the training and of the test images: disjoint, together all of them.
+
+    Args:
+        count: number of images.
+        seed: of the permutation whose first 80 % are for training.
+        num_train: when given, no permutation: the first `num_train` images are for training.
+
+    >>> [len(part) for part in split_indices(70_000, seed=0)]
+    [56000, 14000]
+    """
+    if num_train is not None:
+        return torch.arange(num_train), torch.arange(num_train, count)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return order[: int(0.8 * count)], order[int(0.8 * count) :]
+
+
+def resize(images: Tensor) -> Tensor:
+    """Images, uint8 [N, C, H, W], at the size the networks take: 28x28 for C = 1, 32x32 for C = 3."""
+    side = SIDE[images.shape[1]]
+    if tuple(images.shape[2:]) == (side, side):
+        return images.contiguous()
+    return torch.cat([_resize_chunk(chunk, side) for chunk in torch.split(images, RESIZE_CHUNK)])
+
+
+def _resize_chunk(images: Tensor, side: int) -> Tensor:
+    larger = interpolate(images.float(), size=(side, side), mode="bilinear", antialias=True)
+    # Interpolating integers often gives an exact half; the small push makes every machine round it the same way.
+    return (larger + 1e-3).round().clamp(0, 255).to(torch.uint8)
+
+
+# Reading each kind of source
+
+
+def _decode(dataset: str, folder: Path | None, download: bool) -> _Decoded:
+    if dataset == "digits":
+        return _decode_digits()
+    if dataset in DATASETS:
+        return _decode_fetched(dataset, folder, download)
+    return _decode_npz(_npz_path(dataset))
+
+
+def _decode_digits() -> _Decoded:
+    from sklearn.datasets import load_digits  # here, since scikit-learn is slow to import
+
+    digits: Any = load_digits()
+    x = np.round(digits.images * (255 / 16)).astype(np.uint8)  # 0..16 as shipped
+    return _Decoded("digits", x[..., None], digits.target.astype(np.int64), None)
+
+
+def _decode_fetched(name: str, folder: Path | None, download: bool) -> _Decoded:
+    arrays = fetch_arrays(name, folder=folder, download=download)
+    x = np.concatenate([arrays.train_images, arrays.test_images])
+    y = np.concatenate([arrays.train_labels, arrays.test_labels]).astype(np.int64)
+    return _Decoded(name, x if x.ndim == 4 else x[..., None], y, len(arrays.train_labels))
+
+
+def _decode_npz(path: Path) -> _Decoded:
+    x, y = _read_npz(path)
+    _check_images(path, x)
+    _check_labels(path, y, len(x))
+    x, y = x if x.ndim == 4 else x[..., None], y.astype(np.int64)
+    stem = re.sub(r"[^A-Za-z0-9_]+", "-", path.stem).strip("-")[:40] or "data"
+    return _Decoded(f"npz-{stem}-{_digest(x, y)[:12]}", x, y, None)
+
+
+def _npz_path(dataset: str) -> Path:
+    if dataset.lower().endswith(".npz"):
+        return Path(dataset).expanduser()
+    close = difflib.get_close_matches(dataset.lower(), DATASETS, n=1, cutoff=0.4)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise ValueError(
+        f"dataset={dataset!r} is unknown{hint}; use one of {', '.join(DATASETS)}, "
+        "or the path of a file of your own ending in .npz"
+    )
+
+
+def _read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    if not path.is_file():
+        raise _refusal(
+            path, "there is no such file", "check the path; relative ones start at the current folder"
+        )
+    if not zipfile.is_zipfile(path):
+        raise _refusal(path, "the file is damaged or no .npz", "write it with numpy.savez(path, x=x, y=y)")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            missing = [key for key in ("x", "y") if key not in stored]
+            arrays = None if missing else (np.asarray(stored["x"]), np.asarray(stored["y"]))
+            found = sorted(stored)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged zip fails in many ways
+        raise _unreadable(path, error) from error
+    if arrays is None:
+        raise _refusal(
+            path,
+            f"{' and '.join(missing)} missing, found {', '.join(found) or 'nothing'}",
+            "name the images x and the labels y: numpy.savez(path, x=x, y=y)",
+        )
+    return arrays
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    if "allow_pickle" in str(error):
+        return _refusal(
+            path,
+            "x or y has dtype object, that is pickled Python objects, which are never loaded",
+            "save plain arrays: x of uint8 and y of integers",
+        )
+    return _refusal(path, f"the file is damaged ({error})", "write it again with numpy.savez(path, x=x, y=y)")
+
+
+def _check_images(path: Path, x: npt.NDArray[Any]) -> None:
+    if x.dtype != np.uint8:
+        raise _refusal(
+            path,
+            f"x has dtype {x.dtype}, not uint8",
+            "scale the pixels to 0..255, then convert: numpy.round(x).astype('uint8')",
+        )
+    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in SIDE):
+        first = x.ndim == 4 and x.shape[1] in SIDE
+        raise _refusal(
+            path,
+            f"x has shape {x.shape}, not [N, H, W] or [N, H, W, C] with C = 1 or 3",
+            "put the channels last: x.transpose(0, 2, 3, 1)"
+            if first
+            else "reshape x, and drop any alpha channel",
+        )
+    if len(x) < 10 or 0 in x.shape:
+        raise _refusal(path, f"x has shape {x.shape}", "give at least 10 images of at least 1x1 pixel")
+
+
+def _check_labels(path: Path, y: npt.NDArray[Any], count: int) -> None:
+    if y.dtype.kind not in "iu":
+        raise _refusal(path, f"y has dtype {y.dtype}, not an integer type", "convert it: y.astype('int64')")
+    if y.shape != (count,):
+        raise _refusal(
+            path, f"y has shape {y.shape}, but x holds {count} images", f"give y the shape ({count},)"
+        )
+    renumber = "number the classes 0, 1, 2, ...: numpy.unique(y, return_inverse=True)[1]"
+    if y.min() < 0:
+        raise _refusal(path, f"y holds the negative label {y.min()}", renumber)
+    if y.max() >= count:
+        raise _refusal(path, f"y holds the label {y.max()} in {count} images", renumber)
+    if len(np.unique(y)) < 2:
+        raise _refusal(path, f"y holds only the label {y[0]}", "give images of at least 2 classes")
+
+
+def _refusal(path: Path, problem: str, remedy: str) -> ValueError:
+    return ValueError(f"dataset={str(path)!r}: {problem}; {remedy}")
+
+
+def _digest(*arrays: npt.NDArray[Any]) -> str:
+    """SHA-256 over type, shape and content of arrays, so that how a file was compressed does not matter."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

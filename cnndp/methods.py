@@ -1,0 +1,181 @@
+"""Methods as compositions of the parts: gradient sum, noise scale, step. Eq. (3) and (9) happen here.
+
+`compose` turns the plain values of a Config into functions; `noisy_gradient` and `update` are one training
+step. A new method is a new Config: see `presets.py` for the named ones.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from math import sqrt
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cnndp.budget import budget_for_total, step_epsilon, zcdp_rho
+from cnndp.clipping import GradientSum, batch_clipped_sum, example_clipped_sum, unclipped_sum
+from cnndp.config import Config
+from cnndp.ledger import Release
+from cnndp.losses import LOSSES, l2_factor
+from cnndp.noise import clamped_scale, laplace_scale
+from cnndp.stepsize import (
+    capped_step,
+    debiased_squared_norm,
+    decayed_rate,
+    descend,
+    heavy_ball,
+    polyak_step,
+    slack,
+)
+
+
+class Noisy(NamedTuple):
+    """What one step released, and what it drew it from."""
+
+    gradient: Tensor  # [P], (clipped sum + noise) / B
+    loss: Tensor  # scalar, the batch's mean loss, raw
+    noise_std: float  # of one coordinate of `gradient`
+    releases: tuple[Release, ...]
+
+
+class Step(NamedTuple):
+    """How far one step went."""
+
+    size: Tensor  # scalar, alpha or eta_t
+    slack: Tensor | None  # scalar, Eq. (11); None where nothing caps the step
+
+
+GradientPart = Callable[[nn.Module, Tensor, Tensor, Tensor], GradientSum]
+ScalePart = Callable[[int, float | None], float]
+StepPart = Callable[[int, Noisy], Step]
+
+
+class Method(NamedTuple):
+    """One method: three functions and the constants around them."""
+
+    gradient_sum: GradientPart  # (model, weights, inputs, labels) -> clipped sum with its sensitivity
+    scale: ScalePart  # (t, sensitivity) -> noise scale on the sum
+    step: StepPart  # (t, noisy) -> step size
+    mechanism: str
+    divisor: int  # B, public
+    l2: float  # factor of w in the update, outside clip and noise
+    momentum: float
+    sampling: str
+    raw_loss: bool  # whether the step size reads the loss without noise
+
+
+def compose(config: Config, num_train: int) -> Method:
+    """Return the functions that the plain values of `config` name.
+
+    Args:
+        config: one run.
+        num_train: N, the number of training examples (Eq. (1)'s n where the reading says so).
+    """
+    return Method(
+        gradient_sum=gradient_part(config),
+        scale=scale_part(config),
+        step=step_part(config),
+        mechanism=config.mechanism,
+        divisor=config.batch_size,
+        l2=l2_factor(config.l2_coefficient, num_train if config.l2_over == "train" else config.batch_size),
+        momentum=config.momentum,
+        sampling=config.sampling,
+        raw_loss=config.step == "polyak",
+    )
+
+
+def gradient_part(config: Config) -> GradientPart:
+    """Return the gradient sum of `config.clip`."""
+    loss = LOSSES[config.loss]
+    if config.clip == "none":
+        return partial(unclipped_sum, loss=loss)
+    assert config.clip_norm is not None  # Config checks it
+    if config.clip == "batch":
+        return partial(batch_clipped_sum, loss=loss, clip_norm=config.clip_norm)
+    order = {"example_l1": 1, "example_l2": 2}[config.clip]
+    return partial(example_clipped_sum, loss=loss, clip_norm=config.clip_norm, order=order)
+
+
+def scale_part(config: Config) -> ScalePart:
+    """Return the noise scale on the sum: Eq. (4)'s budget through Eq. (3)'s scale, clamped as in Table I."""
+    if config.total_epsilon is None:
+        return lambda t, sensitivity: 0.0
+    total, on_sum = config.total_epsilon, 1 if config.noise_on == "sum" else config.batch_size
+    budget = budget_for_total(total, config.num_steps, config.growth)
+
+    def scale(t: int, sensitivity: float | None) -> float:
+        bound = config.nominal_sensitivity if sensitivity is None else sensitivity
+        if config.calibration == "zcdp":
+            return on_sum * bound * sqrt(config.num_steps / (2 * zcdp_rho(total)))
+        per_step = laplace_scale(bound, step_epsilon(t, budget))
+        return on_sum * clamped_scale(per_step, initial_scale=config.initial_scale, min_scale=config.min_scale)
+
+    return scale
+
+
+def step_part(config: Config) -> StepPart:
+    """Return the step rule: fixed or decayed, or Polyak's with the cap and de-bias of the reading."""
+    if config.step == "fixed":
+
+        def fixed(t: int, noisy: Noisy) -> Step:
+            return Step(torch.tensor(decayed_rate(config.learning_rate, config.decay, t)), slack=None)
+
+        return fixed
+
+    def polyak(t: int, noisy: Noisy) -> Step:
+        squared_norm = noisy.gradient.square().sum()
+        if config.debias:
+            squared_norm = debiased_squared_norm(squared_norm, len(noisy.gradient), noisy.noise_std**2)
+        if config.max_step is None:
+            return Step(polyak_step(noisy.loss, squared_norm), slack=None)
+        return Step(
+            capped_step(noisy.loss, squared_norm, config.max_step),
+            slack(noisy.loss, squared_norm, config.max_step),
+        )
+
+    return polyak
+
+
+def noisy_gradient(
+    method: Method, model: nn.Module, weights: Tensor, inputs: Tensor, labels: Tensor, t: int, unit_noise: Tensor
+) -> Noisy:
+    """Return the noisy mean gradient of one batch: clip, sum, noise, divide, in this order. Eq. (3), (9).
+
+    Eq. (3) and (9) add Lap(Delta f / epsilon_t) to the gradient; the scale comes from `method.scale` and the
+    draw is `scale * unit_noise`.
+
+    Args:
+        method: the composition.
+        model, weights: the network and its parameters `[P]`.
+        inputs, labels: one batch, `[B, C, H, W]` and `[B]`.
+        t: iteration, counted from 1.
+        unit_noise: `[P]`, noise of scale 1.
+    """
+    summed = method.gradient_sum(model, weights, inputs, labels)
+    scale = method.scale(t, summed.sensitivity)
+    gradient = (summed.total + scale * unit_noise) / method.divisor
+    releases = [Release("gradient", method.mechanism, scale, summed.sensitivity, method.sampling, 1)]
+    if method.raw_loss:
+        releases.append(Release("loss", "none", 0.0, None, method.sampling, 1))
+    return Noisy(gradient, summed.losses.mean(), noise_std(method.mechanism, scale) / method.divisor, tuple(releases))
+
+
+def noise_std(mechanism: str, scale: float) -> float:
+    """Return the standard deviation of one noise value: sqrt(2) b for Laplace, sigma for Gaussian, else 0.
+
+    >>> noise_std("gaussian", 2.0)
+    2.0
+    """
+    return {"laplace": sqrt(2) * scale, "gaussian": scale, "none": 0.0}[mechanism]
+
+
+def update(
+    method: Method, weights: Tensor, velocity: Tensor, noisy: Noisy, t: int
+) -> tuple[Tensor, Tensor, Step]:
+    """Return weights, velocity and step after iteration t. Eq. (8) with the gradient of Eq. (3) or (9).
+
+    The L2 term of Eq. (2) enters here as `l2 * w`: it depends on no record, so it needs no noise.
+    """
+    step = method.step(t, noisy)
+    velocity = heavy_ball(velocity, noisy.gradient + method.l2 * weights, method.momentum)
+    return descend(weights, step.size, velocity), velocity, step

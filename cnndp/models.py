@@ -1,0 +1,94 @@
+"""The papers' networks, and accuracy. No layer uses batch statistics."""
+
+import math
+
+import torch
+from torch import Generator, Tensor, nn
+
+from cnndp.checks import one_of
+from cnndp.gradients import predict
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+def mnist_cnn(num_classes: int, activation: str, padding: int = 3) -> nn.Sequential:
+    """Return the network of P2's Table 1 and of the DP tutorials, for `[B, 1, 28, 28]`.
+
+    26,010 parameters for 10 classes with `padding=3` ("same"); 18,842 with `padding=0`, as P2 prints it.
+    """
+    act = ACTIVATIONS[activation]
+    side = 4 if padding == 3 else 3
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 8, stride=2, padding=padding),  # [B, 16, 14, 14]
+        act(),
+        nn.MaxPool2d(2, stride=1),  # [B, 16, 13, 13]
+        nn.Conv2d(16, 32, 4, stride=2),  # [B, 32, 5, 5]
+        act(),
+        nn.MaxPool2d(2, stride=1),  # [B, 32, 4, 4]
+        nn.Flatten(),
+        nn.Linear(32 * side * side, 32),
+        act(),
+        nn.Linear(32, num_classes),
+    )
+
+
+def cifar_cnn(num_classes: int, activation: str) -> nn.Sequential:
+    """Return the 131,466-parameter network (10 classes) for `[B, 3, 32, 32]`, four 3x3 convolutions."""
+    act = ACTIVATIONS[activation]
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1),
+        act(),
+        nn.AvgPool2d(2),  # [B, 32, 16, 16]
+        nn.Conv2d(32, 64, 3, padding=1),
+        act(),
+        nn.AvgPool2d(2),  # [B, 64, 8, 8]
+        nn.Conv2d(64, 64, 3, padding=1),
+        act(),
+        nn.AvgPool2d(2),  # [B, 64, 4, 4]
+        nn.Conv2d(64, 128, 3, padding=1),
+        act(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(128, num_classes),
+    )
+
+
+MODELS = {
+    "mnist_cnn": mnist_cnn,
+    "mnist_cnn_valid": lambda num_classes, activation: mnist_cnn(num_classes, activation, padding=0),
+    "cifar_cnn": cifar_cnn,
+}
+
+
+def build(
+    name: str, *, num_classes: int, activation: str, generator: Generator, device: torch.device | str = "cpu"
+) -> nn.Module:
+    """Return a network with weights and biases uniform on +-1/sqrt(fan_in), drawn from `generator`.
+
+    The global random state of torch is neither read nor changed.
+
+    >>> model = build("mnist_cnn", num_classes=10, activation="tanh", generator=Generator().manual_seed(0))
+    >>> sum(parameter.numel() for parameter in model.parameters())
+    26010
+    """
+    one_of(MODELS, model=name)
+    one_of(ACTIVATIONS, activation=activation)
+    with torch.device("meta"):  # allocates nothing and draws nothing
+        model = MODELS[name](num_classes, activation)
+    model = model.to_empty(device="cpu")
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            for parameter in layer.parameters(recurse=False):
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    return model.to(device)
+
+
+def accuracy(model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, batch_size: int = 1000) -> float:
+    """Return the share of `inputs` `[N, C, H, W]` that `model` with parameters `vector` labels right, in percent."""
+    with torch.no_grad():
+        hits = sum(
+            (predict(model, vector, images).argmax(dim=1) == targets).sum().item()
+            for images, targets in zip(inputs.split(batch_size), labels.split(batch_size), strict=True)
+        )
+    return 100 * hits / len(labels)

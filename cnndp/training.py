@@ -1,0 +1,176 @@
+"""One run: a network, its batches and its noise from one seed, trained by one method."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cnndp import batches, models
+from cnndp.config import Config
+from cnndp.data import Images
+from cnndp.gradients import flatten
+from cnndp.ledger import Release, merge
+from cnndp.methods import Noisy, Step, compose, noisy_gradient, update
+from cnndp.noise import unit_noise
+from cnndp.randomness import streams
+
+NUM_EVALUATIONS = 15
+NUM_EVALUATED = 2000  # images of each part that the accuracy curves use
+TRACE_STEPS = 10  # first steps kept in full, for replay
+
+Columns = dict[str, list[Any]]
+
+
+class Outcome(NamedTuple):
+    """What a run measured. Accuracies in percent; columns are lists of equal length, one entry a row."""
+
+    status: str  # "finished", or "diverged" when a loss or a weight stopped being finite
+    history: Columns  # at the evaluation points
+    trace: Columns  # the first steps
+    final: dict[str, Any]
+    releases: list[Release]
+    weights: Tensor  # [P]
+    model: nn.Module
+
+
+def evaluation_steps(num_steps: int) -> list[int]:
+    """Return the steps after which accuracy is measured: 0, then denser early, ending at `num_steps`.
+
+    >>> evaluation_steps(600)
+    [0, 10, 29, 54, 83, 115, 152, 191, 234, 279, 327, 377, 429, 484, 541, 600]
+    """
+    points = (round(num_steps * (k / NUM_EVALUATIONS) ** 1.5) for k in range(NUM_EVALUATIONS + 1))
+    return sorted(set(points))
+
+
+def pixels(images: Tensor) -> Tensor:
+    """Return uint8 images as float32 in [0, 1]."""
+    return images.float() / 255
+
+
+def train(
+    config: Config,
+    images: Images,
+    *,
+    device: torch.device | str = "cpu",
+    last_step: int | None = None,
+    on_step: Callable[[int], object] = lambda step: None,
+) -> Outcome:
+    """Train one network and return what was measured.
+
+    The same `config` and `images` give the same batches and noise on every device.
+
+    Args:
+        config: what to do.
+        images: the data that `config.dataset` and `config.split` name.
+        device: where the network is.
+        last_step: stop early, after this step (the schedule stays that of the whole run).
+        on_step: called with the number of each finished step.
+
+    Raises:
+        ValueError: when the batch is larger than the data.
+    """
+    device = torch.device(device)
+    random = streams(config.seed)
+    model = models.build(
+        config.model,
+        num_classes=images.num_classes,
+        activation=config.activation,
+        generator=random.weights,
+        device=device,
+    )
+    method = compose(config, len(images.train_labels))
+    inputs, labels = images.train_images.to(device), images.train_labels.to(device)
+    weights = flatten(model)
+    velocity = torch.zeros_like(weights)
+    meter = Meter(model, images, device)
+    meter.evaluate(0, weights)
+    status, until = "finished", min(config.num_steps, last_step or config.num_steps)
+    evaluated = set(evaluation_steps(config.num_steps))
+    order = batches.reshuffled(len(labels), config.batch_size, until, random.batches)
+    draws = unit_noise(config.mechanism, len(weights), until, random.noise, device)
+    # Reduced-precision convolutions would make a GPU's losses differ from a CPU's in the third digit.
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        for t, (batch, draw) in enumerate(zip(order, draws, strict=True), start=1):
+            batch = batch.to(device)
+            noisy = noisy_gradient(method, model, weights, pixels(inputs[batch]), labels[batch], t, draw)
+            weights, velocity, step = update(method, weights, velocity, noisy, t)
+            meter.record(t, noisy, step)
+            if not bool(torch.isfinite(noisy.loss) & torch.isfinite(weights).all()):
+                status = "diverged"
+                break
+            if t in evaluated:
+                meter.evaluate(t, weights, noisy, step)
+            on_step(t)
+    final = {**meter.final(weights), "last_step": t}
+    return Outcome(status, meter.history, meter.trace, final, merge_by_quantity(meter.releases), weights, model)
+
+
+def merge_by_quantity(releases: list[Release]) -> list[Release]:
+    """Return the gradient releases, merged, then the loss releases, merged."""
+    return [
+        entry
+        for quantity in ("gradient", "loss")
+        for entry in merge(release for release in releases if release.quantity == quantity)
+    ]
+
+
+class Meter:
+    """Collects what a run measures, on fixed images, without drawing any random number."""
+
+    def __init__(self, model: nn.Module, images: Images, device: torch.device) -> None:
+        self.model, self.images, self.device = model, images, device
+        # The split is a seeded permutation already, so its first images are a random, fixed sample.
+        self.sample = {
+            "train_accuracy": (images.train_images[:NUM_EVALUATED], images.train_labels[:NUM_EVALUATED]),
+            "test_accuracy": (images.test_images[:NUM_EVALUATED], images.test_labels[:NUM_EVALUATED]),
+        }
+        names = ("step", "loss", *self.sample, "step_size", "slack", "noise_scale", "gradient_norm")
+        self.history: Columns = {name: [] for name in names}
+        self.trace: Columns = {name: [] for name in ("step", "loss", "gradient_norm", "step_size")}
+        self.releases: list[Release] = []
+        self.capped = 0
+
+    def measure(self, weights: Tensor, images: Tensor, labels: Tensor) -> float:
+        """Return the accuracy in percent."""
+        return models.accuracy(self.model, weights, pixels(images.to(self.device)), labels.to(self.device))
+
+    def record(self, t: int, noisy: Noisy, step: Step) -> None:
+        """Note one step: its releases, whether the cap bound, and in full while the trace is short."""
+        self.releases.extend(noisy.releases)
+        self.capped += int(step.slack is not None and step.slack.item() > 0)
+        if t <= TRACE_STEPS:
+            append(self.trace, step=t, **_numbers(noisy, step, self.trace))
+
+    def evaluate(self, t: int, weights: Tensor, noisy: Noisy | None = None, step: Step | None = None) -> None:
+        """Note the accuracies after step `t`; step 0 has no loss, step size or noise."""
+        accuracies = {name: self.measure(weights, *part) for name, part in self.sample.items()}
+        numbers = _numbers(noisy, step, self.history) if noisy and step else {}
+        append(self.history, step=t, **accuracies, **numbers)
+
+    def final(self, weights: Tensor) -> dict[str, Any]:
+        """Return the final metrics, on the whole test set and on the fixed training images."""
+        return {
+            "test_accuracy": self.measure(weights, self.images.test_images, self.images.test_labels),
+            "train_accuracy": self.measure(weights, *self.sample["train_accuracy"]),
+            "steps_at_cap": self.capped,
+        }
+
+
+def append(columns: Columns, **row: Any) -> None:
+    """Append one row; a column that `row` lacks gets None."""
+    for name, column in columns.items():
+        column.append(row.get(name))
+
+
+def _numbers(noisy: Noisy, step: Step, columns: Columns) -> dict[str, float | None]:
+    numbers = {
+        "loss": noisy.loss.item(),
+        "gradient_norm": noisy.gradient.norm().item(),
+        "step_size": step.size.item(),
+        "slack": None if step.slack is None else step.slack.item(),
+        "noise_scale": noisy.releases[0].scale,
+    }
+    return {name: number for name, number in numbers.items() if name in columns}
+
