@@ -15,9 +15,7 @@ def positive(**values: float) -> None:
     """
     for name, value in values.items():
         if not (math.isfinite(value) and value > 0):
-            raise ValueError(
-                f"{name}={value!r} must be a finite number above 0; pass one, for example {name}=1.0"
-            )
+            raise ValueError(f"{name}={value!r} must be a finite number above 0; pass one, for example {name}=1.0")
 
 
 def non_negative(**values: float) -> None:

@@ -41,7 +41,7 @@ def clip_rows(gradients: Tensor, clip_norm: float, order: int) -> Tensor:
     positive(clip_norm=clip_norm)
     if order not in (1, 2):
         raise ValueError(f"order={order!r} is not a norm used here; pass 1 (Laplace) or 2 (Gaussian)")
-    norms = torch.linalg.vector_norm(gradients, ord=order, dim=-1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(gradients, ord=order, dim=-1, keepdim=True)
     return gradients * (clip_norm / norms.clamp(min=clip_norm))
 
 
@@ -78,7 +78,7 @@ def example_clipped_sum(
     """
     total = torch.zeros_like(vector)
     losses = []
-    for images, targets in zip(inputs.split(CHUNK), labels.split(CHUNK), strict=True):
+    for images, targets in zip(torch.split(inputs, CHUNK), torch.split(labels, CHUNK), strict=True):
         chunk_losses, gradients = per_example_gradients(model, vector, images, targets, loss)
         total += clip_rows(gradients, clip_norm, order).sum(dim=0)
         losses.append(chunk_losses)

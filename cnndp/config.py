@@ -116,8 +116,18 @@ class Config:
 
     @property
     def digest(self) -> str:
-        """Return 12 hexadecimal digits that depend on every field and on nothing else."""
-        text = json.dumps(self.to_dict(), sort_keys=True, allow_nan=False)
+        """Return 12 hexadecimal digits: the identity of a run.
+
+        Fields at their default are left out, so that a field added later keeps the digests of old runs; a
+        changed default changes what a digest means and needs a new `NUMERICS_VERSION`.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        chosen = {
+            name: value
+            for name, value in self.to_dict().items()
+            if value != defaults[name] or name == "numerics_version"
+        }
+        text = json.dumps(chosen, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The datasets as tensors: named ones, and any `.npz` of images and labels, split and resized for the networks."""
+"""The datasets as tensors, split and resized for the networks: named ones and any `.npz` of x and y."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def load(
     torch.Size([1437, 1, 28, 28])
 
     Args:
-        dataset: one of `DATASETS`, or the path of an `.npz` with `x` (uint8 [N, H, W] or [N, H, W, C], C = 1 or 3)
-            and `y` (integers >= 0, [N]).
+        dataset: one of `DATASETS`, or the path of an `.npz` with `x` (uint8 [N, H, W] or [N, H, W, C],
+            C = 1 or 3) and `y` (integers >= 0, [N]).
         split: "8:2" (all images permuted, the first 80 % for training) or "official".
         split_seed: seed of the "8:2" permutation.
         folder: the cache folder; default `cache_folder()`.
@@ -132,7 +132,7 @@ def resize(images: Tensor) -> Tensor:
 
 def _resize_chunk(images: Tensor, side: int) -> Tensor:
     larger = interpolate(images.float(), size=(side, side), mode="bilinear", antialias=True)
-    # Interpolating integers often gives an exact half; the small push makes every machine round it the same way.
+    # Interpolating integers often gives an exact half; a small push makes all machines round it the same way.
     return (larger + 1e-3).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -184,13 +184,11 @@ def _npz_path(dataset: str) -> Path:
 
 def _read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     if not path.is_file():
-        raise _refusal(
-            path, "there is no such file", "check the path; relative ones start at the current folder"
-        )
+        raise _refusal(path, "there is no such file", "check the path; relative ones start at the current folder")
     if not zipfile.is_zipfile(path):
         raise _refusal(path, "the file is damaged or no .npz", "write it with numpy.savez(path, x=x, y=y)")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             missing = [key for key in ("x", "y") if key not in stored]
             arrays = None if missing else (np.asarray(stored["x"]), np.asarray(stored["y"]))
             found = sorted(stored)
@@ -229,9 +227,7 @@ def _check_images(path: Path, x: npt.NDArray[Any]) -> None:
         raise _refusal(
             path,
             f"x has shape {x.shape}, not [N, H, W] or [N, H, W, C] with C = 1 or 3",
-            "put the channels last: x.transpose(0, 2, 3, 1)"
-            if first
-            else "reshape x, and drop any alpha channel",
+            "put the channels last: x.transpose(0, 2, 3, 1)" if first else "reshape x, and drop any alpha channel",
         )
     if len(x) < 10 or 0 in x.shape:
         raise _refusal(path, f"x has shape {x.shape}", "give at least 10 images of at least 1x1 pixel")
@@ -241,9 +237,7 @@ def _check_labels(path: Path, y: npt.NDArray[Any], count: int) -> None:
     if y.dtype.kind not in "iu":
         raise _refusal(path, f"y has dtype {y.dtype}, not an integer type", "convert it: y.astype('int64')")
     if y.shape != (count,):
-        raise _refusal(
-            path, f"y has shape {y.shape}, but x holds {count} images", f"give y the shape ({count},)"
-        )
+        raise _refusal(path, f"y has shape {y.shape}, but x holds {count} images", f"give y the shape ({count},)")
     renumber = "number the classes 0, 1, 2, ...: numpy.unique(y, return_inverse=True)[1]"
     if y.min() < 0:
         raise _refusal(path, f"y holds the negative label {y.min()}", renumber)

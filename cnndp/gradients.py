@@ -33,10 +33,8 @@ def flatten(model: nn.Module) -> Tensor:
 def unflatten(model: nn.Module, vector: Tensor) -> dict[str, Tensor]:
     """Return views of `vector` `[P]` under the names and in the shapes of the parameters of `model`."""
     names, parameters = zip(*model.named_parameters(), strict=True)
-    parts = vector.split([parameter.numel() for parameter in parameters])
-    return {
-        name: part.view(parameter.shape) for name, part, parameter in zip(names, parts, parameters, strict=True)
-    }
+    parts = torch.split(vector, [parameter.numel() for parameter in parameters])
+    return {name: part.view(parameter.shape) for name, part, parameter in zip(names, parts, parameters, strict=True)}
 
 
 def predict(model: nn.Module, vector: Tensor, inputs: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Release(NamedTuple):
-    """`count` releases in a row that share everything else.
+    """`steps` releases in a row that share everything else.
 
     Attributes:
         quantity: "gradient" or "loss".
@@ -14,7 +14,7 @@ class Release(NamedTuple):
         scale: of the noise on the sum (Laplace scale or standard deviation).
         sensitivity: what the clip guarantees for the sum under add/remove adjacency; None without a bound.
         sampling: how batches were drawn ("reshuffled": fixed size, each record at most once an epoch).
-        count: how many releases in a row.
+        steps: how many releases in a row.
     """
 
     quantity: str
@@ -22,17 +22,20 @@ class Release(NamedTuple):
     scale: float
     sensitivity: float | None
     sampling: str
-    count: int
+    steps: int
 
 
 def merge(releases: Iterable[Release]) -> list[Release]:
     """Return the releases with equal neighbours joined into one entry.
 
-    >>> merge([Release("loss", "none", 0.0, None, "reshuffled", 1)] * 3)[0].count
+    >>> merge([Release("loss", "none", 0.0, None, "reshuffled", 1)] * 3)[0].steps
     3
     """
-    runs = groupby(releases, key=lambda release: release[:-1])
-    return [Release(*key, sum(release.count for release in run)) for key, run in runs]
+    merged = []
+    for _, group in groupby(releases, key=lambda release: release._replace(steps=0)):
+        run = list(group)
+        merged.append(run[0]._replace(steps=sum(release.steps for release in run)))
+    return merged
 
 
 def guarantee_gap(releases: Iterable[Release]) -> str | None:

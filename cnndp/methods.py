@@ -169,9 +169,7 @@ def noise_std(mechanism: str, scale: float) -> float:
     return {"laplace": sqrt(2) * scale, "gaussian": scale, "none": 0.0}[mechanism]
 
 
-def update(
-    method: Method, weights: Tensor, velocity: Tensor, noisy: Noisy, t: int
-) -> tuple[Tensor, Tensor, Step]:
+def update(method: Method, weights: Tensor, velocity: Tensor, noisy: Noisy, t: int) -> tuple[Tensor, Tensor, Step]:
     """Return weights, velocity and step after iteration t. Eq. (8) with the gradient of Eq. (3) or (9).
 
     The L2 term of Eq. (2) enters here as `l2 * w`: it depends on no record, so it needs no noise.

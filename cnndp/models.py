@@ -89,6 +89,6 @@ def accuracy(model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, b
     with torch.no_grad():
         hits = sum(
             (predict(model, vector, images).argmax(dim=1) == targets).sum().item()
-            for images, targets in zip(inputs.split(batch_size), labels.split(batch_size), strict=True)
+            for images, targets in zip(torch.split(inputs, batch_size), torch.split(labels, batch_size), strict=True)
         )
     return 100 * hits / len(labels)

@@ -173,4 +173,3 @@ def _numbers(noisy: Noisy, step: Step, columns: Columns) -> dict[str, float | No
         "noise_scale": noisy.releases[0].scale,
     }
     return {name: number for name, number in numbers.items() if name in columns}
-

@@ -1,0 +1,155 @@
+"""Command line: `python -m cnndp data | run | sweep | replay | status`. Experiments without Jupyter."""
+
+import ast
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from cnndp import data, experiment, fetch, replay, results
+from cnndp.config import Config
+from cnndp.results import RecordError
+from cnndp.sections import PROFILES, SECTIONS
+
+DATASET = click.option("--dataset", default="digits", show_default=True, help="A name, or a path to an .npz.")
+PROFILE = click.option("--profile", default="small", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+PARAMETERS = click.option(
+    "-p", "parameters", multiple=True, metavar="KEY=VALUE", help="num_steps=120, seeds=[0,1], learning_rate=0.1"
+)
+
+
+@click.group()
+@click.version_option(package_name="cnndp")
+def main() -> None:
+    """Run, resume and check the experiments of the book."""
+
+
+@main.command("data")
+@click.argument("names", nargs=-1)
+def data_command(names: tuple[str, ...]) -> None:
+    """Fetch and verify datasets (all of them without NAMES)."""
+    for name in names or data.DATASETS:
+        images = data.load(name)
+        click.echo(f"{name}: {len(images.train_labels)} + {len(images.test_labels)} images, verified")
+
+
+@main.command()
+@click.argument("section")
+@DATASET
+@PROFILE
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--refresh", is_flag=True, help="Train again what is recorded, and replace it.")
+@PARAMETERS
+def run(section: str, dataset: str, profile: str, device: str, refresh: bool, parameters: tuple[str, ...]) -> None:
+    """Run the experiments of SECTION; what is recorded already is not repeated."""
+    prepared = experiment.prepare(
+        section, dataset=dataset, profile=profile, device=device, refresh=refresh, **parse(parameters)
+    )
+    click.echo(summary(experiment.run(prepared)))
+
+
+@main.command()
+@click.option("--datasets", default="mnist", show_default=True, help="Comma-separated names.")
+@click.option("--profile", default="paper", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@PARAMETERS
+def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...]) -> None:
+    """Run all sections on all DATASETS; interrupt it at will, a second call goes on."""
+    for name in datasets.split(","):
+        for section in SECTIONS:
+            click.echo(f"{section} on {name}")
+            prepared = experiment.prepare(section, dataset=name, profile=profile, device=device, **parse(parameters))
+            click.echo(summary(experiment.run(prepared)))
+
+
+@main.command("replay")
+@click.argument("records", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--steps", default=10, show_default=True, help="How many steps to train again.")
+@click.option("--dataset", default=None, help="The .npz that the records were made from.")
+@click.option("--sample", default=0, help="Only every n-th record, so that at most this many are replayed.")
+def replay_command(records: tuple[Path, ...], steps: int, dataset: str | None, sample: int) -> None:
+    """Train RECORDS (all stored ones without RECORDS) again for some steps and compare."""
+    paths = list(records) or sorted(results.default_root().glob("*/*/*.json"))
+    stored = [(path, results.load(path)) for path in paths]  # every one is verified, sampled or not
+    if sample and len(stored) > sample:
+        stored = stored[:: -(-len(stored) // sample)]
+    failed = 0
+    for path, record in stored:
+        config = Config.from_dict(record["config"])
+        images = experiment.load_for(config, dataset or config.dataset)
+        differences = replay.replay(record, images, steps=steps)
+        failed += bool(differences)
+        click.echo(f"{replay.verdict(differences)}  {path.name}")
+    click.echo(f"{len(stored) - failed} passed, {failed} failed")
+    if failed or not stored:
+        sys.exit("replay: nothing to replay" if not stored else 1)
+
+
+@main.command("status")
+@click.option("--datasets", default="mnist,digits", show_default=True, help="Comma-separated names.")
+@click.option("--profile", default="paper", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+def status_command(datasets: str, profile: str) -> None:
+    """Show what is recorded and what is missing, and on which device it was made."""
+    rows = [
+        row
+        for name in datasets.split(",")
+        for section in SECTIONS
+        for row in experiment.status(
+            section, experiment.prepare(section, dataset=name, profile=profile).options, results.default_root()
+        )
+    ]
+    click.echo(status_table(rows).to_string(index=False))
+
+
+def status_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return one row for each section, dataset and label."""
+    grouped = pd.DataFrame(rows).groupby(["section", "dataset", "label"], sort=False)
+    return grouped.agg(
+        num_steps=("num_steps", "first"),
+        runs=("recorded", "size"),
+        recorded=("recorded", "sum"),
+        device=("device", lambda names: ", ".join(sorted(set(names.dropna()))) or "-"),
+    ).reset_index()
+
+
+def summary(finished: list[experiment.Result]) -> str:
+    """Return a table of final test accuracies: mean, standard deviation and number of seeds of each label."""
+    rows = [
+        {
+            "label": result.label,
+            "reading": result.record["config"]["reading"],
+            "steps": result.record["config"]["num_steps"],
+            "test accuracy %": result.record["final"]["test_accuracy"],
+            "status": result.record["status"],
+        }
+        for result in finished
+    ]
+    grouped = pd.DataFrame(rows).groupby(["label", "reading", "steps", "status"], sort=False)
+    return grouped["test accuracy %"].agg(["mean", "std", "count"]).round(2).to_string()
+
+
+def parse(parameters: tuple[str, ...]) -> dict[str, Any]:
+    """Return `key=value` texts as a mapping; values are Python literals, anything else is a string.
+
+    >>> parse(("num_steps=120", "seeds=[0, 1]", "activation=relu"))
+    {'num_steps': 120, 'seeds': [0, 1], 'activation': 'relu'}
+    """
+    parsed: dict[str, Any] = {}
+    for parameter in parameters:
+        key, separator, text = parameter.partition("=")
+        if not separator or not key:
+            raise ValueError(f"-p {parameter!r} is no KEY=VALUE; write for example -p num_steps=120")
+        try:
+            parsed[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            parsed[key] = text
+    return parsed
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, TypeError, RecordError, fetch.FetchError) as error:
+        sys.exit(f"error: {error}")

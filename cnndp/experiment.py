@@ -1,0 +1,276 @@
+"""Experiments: turn Configs into records, training only what no record holds."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from cnndp import data, provenance, results
+from cnndp.budget import budget_for_total, total_epsilon
+from cnndp.checks import one_of
+from cnndp.config import NUMERICS_VERSION, Config
+from cnndp.data import Images
+from cnndp.ledger import Release, guarantee_gap
+from cnndp.progress import progress_bar
+from cnndp.results import Record
+from cnndp.sections import Options, Run, plan
+from cnndp.training import Outcome, train
+
+
+class Experiment(NamedTuple):
+    """What a notebook asked for, checked: the plan, the data it needs and how to run it."""
+
+    section: str
+    options: Options
+    runs: list[Run]
+    source: str  # what data.load takes: a name, or a path to an .npz
+    device: torch.device
+    refresh: bool
+    root: Path
+
+
+class Result(NamedTuple):
+    """One run and its record."""
+
+    label: str
+    record: Record
+
+
+PARAMETERS: dict[str, tuple[type, ...]] = {
+    "dataset": (str,),
+    "profile": (str,),
+    "num_steps": (int, type(None)),
+    "seeds": (list, tuple, type(None)),
+    "methods": (list, tuple, type(None)),
+    "readings": (list, tuple, type(None)),
+    "batch_size": (int, type(None)),
+    "device": (str,),
+    "refresh": (bool,),
+}
+IPYTHON_NAMES = {"In", "Out"}
+
+
+def from_notebook(section: str, namespace: Mapping[str, Any]) -> Experiment:
+    """Check a notebook's parameters and return the experiment they describe.
+
+    Args:
+        section: a key of `sections.SECTIONS`.
+        namespace: the notebook's `globals()`, right after the parameters cell.
+
+    Raises:
+        ValueError, TypeError: a parameter that does not exist (a misspelt name would otherwise be ignored),
+            or a value of the wrong type or out of range; the message names it and the remedy.
+    """
+    plain = (bool, int, float, str, list, tuple, dict, type(None))
+    given: dict[str, Any] = {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_") and name not in IPYTHON_NAMES and isinstance(value, plain)
+    }
+    return prepare(section, **given)
+
+
+def prepare(section: str, *, results_root: Path | None = None, **parameters: Any) -> Experiment:
+    """Return the checked experiment of `section`; parameters are those of the notebooks.
+
+    A further name that is a field of `Config` is set in every run.
+    """
+    fields = Config.__dataclass_fields__
+    reserved = {"method", "reading", "seed", "numerics_version"}
+    allowed = list(dict.fromkeys([*PARAMETERS, *(name for name in fields if name not in reserved)]))
+    for name, value in parameters.items():
+        one_of(allowed, parameter=name)
+        if name in PARAMETERS and type(value) not in PARAMETERS[name]:
+            wanted = " or ".join("None" if t is type(None) else t.__name__ for t in PARAMETERS[name])
+            raise TypeError(f"parameter {name}={value!r} is of type {type(value).__name__}; pass {wanted}")
+    given = dict(parameters)
+    source = given.pop("dataset", "digits")
+    device = pick_device(given.pop("device", "auto"))
+    refresh = given.pop("refresh", False)
+    profile = given.pop("profile", "small")
+    lists = {key: given.pop(key, None) for key in ("seeds", "methods", "readings")}
+    num_steps = given.pop("num_steps", None)
+    changes = tuple(sorted((key, value) for key, value in given.items() if value is not None))
+    options = Options(
+        dataset=data.name_of(source),
+        profile=profile,
+        num_steps=num_steps,
+        changes=changes,
+        **{key: None if value is None else tuple(value) for key, value in lists.items()},
+    )
+    runs = plan(section, options)
+    return Experiment(section, options, runs, source, device, refresh, results_root or results.default_root())
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the torch device: "auto" is a GPU when there is one, else the CPU.
+
+    Raises:
+        ValueError: a device that this machine does not have.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={device!r} cannot be used ({reason}); pass 'auto', 'cpu' or 'cuda'") from None
+    return chosen
+
+
+def run(experiment: Experiment) -> list[Result]:
+    """Return a record for every run of the experiment, training those that the store lacks."""
+    configs = [planned.config for planned in experiment.runs]
+    records = sweep(
+        configs,
+        load_images=lambda: load_for(configs[0], experiment.source),
+        section=experiment.section,
+        device=experiment.device,
+        refresh=experiment.refresh,
+        root=experiment.root,
+    )
+    return [Result(planned.label, record) for planned, record in zip(experiment.runs, records, strict=True)]
+
+
+def load_for(config: Config, source: str) -> Images:
+    """Return the data of `config`; `source` is its name, or the path of the `.npz` it was made from."""
+    images = data.load(source, split=config.split, split_seed=config.split_seed)
+    if images.name != config.dataset:
+        raise ValueError(
+            f"dataset={source!r} is {images.name!r}, but the run was made on {config.dataset!r}; "
+            "pass the file that the run was made from"
+        )
+    return images
+
+
+def sweep(
+    configs: Sequence[Config],
+    *,
+    load_images: Callable[[], Images],
+    section: str,
+    device: torch.device,
+    root: Path,
+    refresh: bool = False,
+) -> list[Record]:
+    """Return the record of each config, in order. What is stored is read; the rest is trained and stored.
+
+    Every run is stored as soon as it ends, so an interrupted sweep goes on where it stopped.
+
+    Args:
+        configs: the runs; all on the same data.
+        load_images: called only when something must be trained.
+        section: the folder that new records go to.
+        device: where to train.
+        root: the run store.
+        refresh: train all again and replace what is stored.
+
+    Raises:
+        results.RecordError: a stored record that was changed, or a disk that refuses.
+    """
+    unique = {config.digest: config for config in configs}
+    stored = {} if refresh else {key: results.find(root, config) for key, config in unique.items()}
+    records = {key: results.load(path) for key, path in stored.items() if path is not None}
+    missing = [config for key, config in unique.items() if key not in records]
+    if missing:
+        images = load_images()
+        with progress_bar(sum(config.num_steps for config in missing), "step") as bar:
+            for number, config in enumerate(missing, start=1):
+                bar.set_description(f"{section} {config.method} s{config.seed} [{number}/{len(missing)}]")
+                record = make_record(config, images, section, device, on_step=lambda step: bar.update(1))
+                bar.update(config.num_steps - record["final"]["last_step"])  # a diverged run ends early
+                path = results.find(root, config) or results.path_for(root, section, config)
+                results.save(record, path, refresh=refresh)
+                records[config.digest] = results.load(path)
+    return [records[config.digest] for config in configs]
+
+
+def make_record(
+    config: Config,
+    images: Images,
+    section: str,
+    device: torch.device,
+    on_step: Callable[[int], object] = lambda step: None,
+) -> Record:
+    """Train one run and return its record, without the hash that storing adds."""
+    start = time.perf_counter()
+    outcome = train(config, images, device=device, on_step=on_step)
+    seconds = time.perf_counter() - start
+    return {
+        "config": config.to_dict(),
+        "digest": config.digest,
+        "section": section,
+        "status": outcome.status,
+        "history": rounded(outcome.history),
+        "trace": rounded(outcome.trace),
+        "final": rounded(outcome.final),
+        "ledger": ledger_columns(outcome.releases),
+        "privacy": privacy(config, outcome),
+        "provenance": provenance.describe(device, seconds, images.sha256),
+    }
+
+
+def privacy(config: Config, outcome: Outcome) -> dict[str, Any]:
+    """Return the nominal total of Eq. (5) and why it is, or is not, a guarantee."""
+    nominal = None
+    if config.total_epsilon is not None:
+        budget = budget_for_total(config.total_epsilon, config.num_steps, config.growth)
+        nominal = round(total_epsilon(config.num_steps, budget), 6)
+    return {"nominal_epsilon": nominal, "exact_epsilon": None, "no_guarantee": guarantee_gap(outcome.releases)}
+
+
+def ledger_columns(releases: Iterable[Release]) -> list[dict[str, Any]]:
+    """Return the ledger as JSON: one entry for what shares all but the scale, scales as [scale, steps]."""
+    entries: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for release in releases:
+        shared = {
+            "quantity": release.quantity,
+            "mechanism": release.mechanism,
+            "sensitivity": release.sensitivity,
+            "sampling": release.sampling,
+        }
+        entry = entries.setdefault(tuple(shared.values()), {**shared, "scales": []})
+        entry["scales"].append([significant(release.scale), release.steps])
+    return list(entries.values())
+
+
+def significant(value: Any) -> Any:
+    """Return a float with 7 significant digits (all that float32 holds); None for one that is not finite."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.7g}") if abs(value) < float("inf") else None
+
+
+def rounded(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scalars and columns with floats as `significant` gives them."""
+    return {
+        key: [significant(item) for item in value] if isinstance(value, list) else significant(value)
+        for key, value in content.items()
+    }
+
+
+def status(section: str, options: Options, root: Path) -> list[dict[str, Any]]:
+    """Return a row for each run of a section: label, seed, and where, how long and how it was made."""
+    rows = []
+    for label, config in plan(section, options):
+        path = results.find(root, config)
+        made = results.load(path)["provenance"] if path else {}
+        rows.append(
+            {
+                "section": section,
+                "dataset": config.dataset,
+                "label": label,
+                "seed": config.seed,
+                "num_steps": config.num_steps,
+                "recorded": path is not None,
+                **{key: made.get(key) for key in ("device", "torch", "seconds", "commit")},
+            }
+        )
+    return rows
+
+
+def outdated(record: Record) -> bool:
+    """Return whether a record was made by code that gave other numbers."""
+    return bool(record["config"]["numerics_version"] != NUMERICS_VERSION)

@@ -1,0 +1,100 @@
+"""The named methods under each reading, as Configs: the table of decisions in one place.
+
+`printed` takes P1's equations and tables literally; `reconstructed` applies the smallest departures under
+which training behaves as P1 describes (book/departures.md numbers them).
+"""
+
+from typing import Any
+
+from cnndp import paper
+from cnndp.checks import one_of
+from cnndp.config import READINGS, Config
+from cnndp.paper_p1 import TableOne
+
+NOISY_LAPLACE = {"mechanism": "laplace"}
+# Constants of the reconstruction, fitted once on MNIST and disclosed; the same on every dataset.
+LEARNING_RATE = 0.3
+MAX_STEP = 0.3
+BASELINE_CLIP = 0.5
+GROWTH = 2.0
+
+RECONSTRUCTED: dict[str, dict[str, Any]] = {
+    "cnn": {"mechanism": "none"},
+    "cnn_noisy": NOISY_LAPLACE,
+    "cnn_dp": NOISY_LAPLACE,
+    "cnn_dp_gan": {**NOISY_LAPLACE, "growth": GROWTH},
+    "cnn_dp_gan_polyak": {
+        **NOISY_LAPLACE,
+        "growth": GROWTH,
+        "step": "polyak",
+        "max_step": MAX_STEP,
+        "debias": True,
+    },
+    "dp_sgd": {"mechanism": "gaussian", "clip": "example_l2", "clip_norm": BASELINE_CLIP},
+    "dpgdm": {"mechanism": "gaussian", "clip": "example_l2", "clip_norm": BASELINE_CLIP, "momentum": 0.9},
+    "cdp": {"mechanism": "gaussian", "clip": "example_l2", "clip_norm": BASELINE_CLIP, "calibration": "zcdp"},
+}
+PRINTED: dict[str, dict[str, Any]] = {
+    "cnn_dp": {},
+    "cnn_dp_gan": {"growth": GROWTH},
+    "cnn_dp_gan_polyak": {"growth": GROWTH, "step": "polyak", "max_step": None},
+}
+METHODS = tuple(RECONSTRUCTED)
+
+
+def table_one(dataset: str) -> TableOne:
+    """Return Table I's column for `dataset`; a dataset that P1 does not use takes MNIST's."""
+    return paper.TABLE_I.get(dataset, paper.TABLE_I["mnist"])
+
+
+def preset(method: str, reading: str, dataset: str, num_steps: int, **changes: Any) -> Config:
+    """Return the Config of a named method under a reading.
+
+    Args:
+        method: one of `METHODS`.
+        reading: "printed" or "reconstructed".
+        dataset: a dataset name; decides batch size, network and Table II's total.
+        num_steps: T. Where Table II has no such T, the per-step budget of the nearest one is kept.
+        changes: fields of `Config` to set otherwise.
+
+    Raises:
+        ValueError: an unknown name, or a method that the reading does not define.
+
+    >>> preset("cnn_dp_gan", "reconstructed", "mnist", 300).total_epsilon
+    72.5
+    """
+    one_of(METHODS, method=method)
+    one_of(READINGS, reading=reading)
+    if reading == "printed" and method not in PRINTED:
+        raise ValueError(
+            f"method={method!r} has no reading='printed': P1 prints an update for {', '.join(PRINTED)} only; "
+            "use reading='reconstructed'"
+        )
+    column = table_one(dataset)
+    colour = dataset == "cifar10"
+    values: dict[str, Any] = {
+        "batch_size": column.batch_size,
+        "model": "cifar_cnn" if colour else "mnist_cnn",
+        "activation": "relu" if colour else "tanh",
+        "learning_rate": LEARNING_RATE,
+        "total_epsilon": None if method == "cnn" else paper.total_epsilon(dataset, num_steps),
+        **(RECONSTRUCTED[method] if reading == "reconstructed" else printed_values(method, column)),
+        **changes,
+    }
+    return Config.from_dict(
+        {"method": method, "reading": reading, "dataset": dataset, "num_steps": num_steps, **values}
+    )
+
+
+def printed_values(method: str, column: TableOne) -> dict[str, Any]:
+    """Return what P1 prints: clip of the batch gradient, Laplace noise on the mean, Table I's rate and L2."""
+    return {
+        "mechanism": "laplace",
+        "noise_on": "mean",
+        "clip": "batch",
+        "clip_norm": column.clip_norm,
+        "learning_rate": column.learning_rate,
+        "l2_coefficient": column.l2_coefficient,
+        "l2_over": "train",
+        **PRINTED[method],
+    }
