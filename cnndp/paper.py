@@ -32,9 +32,9 @@ Run = Mapping[str, Any]
 Records = Mapping[str, Sequence[Run]]
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
-    ">=": operator.ge,
+    ">=": lambda value, bound: value >= bound or math.isclose(value, bound),
     "<": operator.lt,
-    "<=": operator.le,
+    "<=": lambda value, bound: value <= bound or math.isclose(value, bound),
     "in": lambda value, choices: value in choices,
 }
 AVERAGED_FIELDS = (
@@ -358,12 +358,12 @@ def verdict(claim: Stated, values: Mapping[str, Mapping[int, float]]) -> str:
 
 
 def _describe(values: Mapping[str, Mapping[int, float]]) -> str:
-    """Return "mean ± std (n)" for one number, and the mean of each label for an ordering."""
+    """Return "mean ± std (n)" for one number, and the mean of each label that was run for an ordering."""
     if not any(values.values()):
         return ""
-    count = min(len(seeds) for seeds in values.values())
+    count = min(len(seeds) for seeds in values.values() if seeds)
     if set(values) != {""}:
-        means = {label: mean_and_std(seeds)[0] for label, seeds in values.items()}
+        means = {label: mean_and_std(seeds)[0] for label, seeds in values.items() if seeds}
         return "; ".join(f"{label} {mean:.2f}" for label, mean in means.items()) + f" (n={count})"
     mean, std = mean_and_std(values[""])
     return f"{mean:.2f} (n={count})" if math.isnan(std) else f"{mean:.2f} ± {std:.2f} (n={count})"

@@ -10,6 +10,7 @@ import pytest
 
 from cnndp import paper
 from cnndp.paper import STATED, TABLE_I, TABLE_II, Stated, as_markdown, claims, compare, total_epsilon
+from cnndp.paper_p1 import LABELS
 
 # Every number with a percent sign (or "percent") in the two texts, once per value, in the order of the texts.
 PERCENTS = {
@@ -23,6 +24,13 @@ OTHERS = {
     "P2": "60000 10000 28 1 255 10 6000 1000 16 32 2 20 3 1.3 1.5 250 0.56 100.09",
 }
 BY_KEY = {stated.key: stated for stated in STATED}
+
+
+def number(key: str) -> float:
+    """Return the number stated under a key."""
+    value = BY_KEY[key].value
+    assert not isinstance(value, tuple)
+    return value
 
 
 def numbers(which: str, units: tuple[str, ...] = ()) -> set[float]:
@@ -61,6 +69,7 @@ def row(key: str, section: str, *runs: Mapping[str, Any]) -> Any:
 
 
 def fig7(final: float, seed: int = 0, **fields: Any) -> dict[str, Any]:
+    """Return a run of Fig. 7's CNN-DP-GAN, which has the L2 term."""
     return run(seed=seed, final=final, l2_coefficient=0.5, **fields)
 
 
@@ -107,7 +116,7 @@ def test_every_claim_can_be_evaluated_or_says_why_not() -> None:
         assert claim.section
         assert claim.statistic or claim.note.startswith(("Inconsistent:", "Not testable:"))
         if isinstance(claim.value, tuple) and claim.statistic:
-            assert set(claim.value) <= set(paper.LABELS)
+            assert set(claim.value) <= set(LABELS)
 
 
 def test_claims_select_by_section_and_paper() -> None:
@@ -144,9 +153,7 @@ def test_repeated_numbers_name_all_their_places() -> None:
         ("cifar10", 1200, 687.6),
     ],
 )
-def test_total_epsilon_is_table_2_or_its_nearest_mean_per_step(
-    dataset: str, num_steps: int, expected: float
-) -> None:
+def test_total_epsilon_is_table_2_or_its_nearest_mean_per_step(dataset: str, num_steps: int, expected: float) -> None:
     assert total_epsilon(dataset, num_steps) == pytest.approx(expected)
 
 
@@ -181,9 +188,8 @@ def test_table_2_does_not_follow_eq_5(dataset: str, follows: float, printed: flo
 
 
 def test_split_of_8_to_2() -> None:
-    images = BY_KEY["p1.mnist.num_images"].value
-    parts = BY_KEY["p1.split.train"].value, BY_KEY["p1.split.test"].value
-    assert [part * images / 10 for part in parts] == [56000, 14000]  # type: ignore[operator]
+    images, parts = number("p1.mnist.num_images"), (number("p1.split.train"), number("p1.split.test"))
+    assert [part * images / sum(parts) for part in parts] == [56000, 14000]
 
 
 def test_batch_times_clip_is_the_sensitivity_for_mnist_only() -> None:
@@ -205,16 +211,16 @@ def test_the_abstracts_gain_does_not_follow_from_fig_9a() -> None:
 
 
 def test_figs_8_and_9_order_the_baselines_differently() -> None:
-    losses = {name: BY_KEY[f"p1.fig08.test.{name}"].value for name in ("dpgdm", "dp_sgd", "cdp")}
-    means = {name: BY_KEY[f"p1.fig09.mnist.{name}"].value for name in ("dpgdm", "dp_sgd", "cdp")}
-    assert max(losses, key=losses.__getitem__) == max(means, key=means.__getitem__) == "cdp"  # type: ignore[arg-type]
-    trained = {name: BY_KEY[f"p1.fig08.train.{name}"].value for name in losses}
-    assert sorted(trained, key=trained.__getitem__) == sorted(losses, key=losses.__getitem__)  # type: ignore[arg-type]
+    losses = {name: number(f"p1.fig08.test.{name}") for name in ("dpgdm", "dp_sgd", "cdp")}
+    means = {name: number(f"p1.fig09.mnist.{name}") for name in ("dpgdm", "dp_sgd", "cdp")}
+    assert max(losses, key=losses.__getitem__) == max(means, key=means.__getitem__) == "cdp"
+    trained = {name: number(f"p1.fig08.train.{name}") for name in losses}
+    assert sorted(trained, key=trained.__getitem__) == sorted(losses, key=losses.__getitem__)
 
 
 def test_p2_counts_agree() -> None:
-    assert BY_KEY["p2.fig03.per_class"].value * 10 == BY_KEY["p2.data.num_train"].value == 60000  # type: ignore[operator]
-    assert BY_KEY["p2.fig04.per_class"].value * 10 == BY_KEY["p2.data.num_test"].value == 10000  # type: ignore[operator]
+    assert number("p2.fig03.per_class") * 10 == number("p2.data.num_train") == 60000
+    assert number("p2.fig04.per_class") * 10 == number("p2.data.num_test") == 10000
     epoch = 60000 // 250  # microbatches of one example
     assert BY_KEY["p2.table3.e3.accuracy"].where["num_steps"] == 3 * epoch == 720
     assert BY_KEY["p2.table3.e20.accuracy"].where["num_steps"] == 20 * epoch == 4800
@@ -258,10 +264,7 @@ def test_a_reading_without_noise_free_runs_uses_the_reconstructed_ones() -> None
 
 def test_mean_over_t_needs_all_three_and_averages_per_seed() -> None:
     key, section, method = "p1.fig09.mnist.polyak", "fig09_comparison", "cnn_dp_gan_polyak"
-    runs = [
-        run(method, 0, final=final, num_steps=steps)
-        for steps, final in ((300, 96.0), (600, 97.0), (1200, 98.0))
-    ]
+    runs = [run(method, 0, final=final, num_steps=steps) for steps, final in ((300, 96.0), (600, 97.0), (1200, 98.0))]
     assert row(key, section, *runs[:2]).verdict == "not yet run"
     found = row(key, section, *runs, run(method, 1, num_steps=300), run(method, 1, num_steps=450))
     assert (found.mean_reconstructed, found.n_reconstructed) == (97.0, 1)  # seed 1 is not complete
@@ -310,9 +313,7 @@ def test_the_tolerance_grows_with_the_spread() -> None:
 
 def test_epsilon_is_held_to_its_printed_decimals() -> None:
     runs = [run("dp_sgd", num_steps=720, dataset="fashion_mnist")]
-    assert (
-        row("p2.table3.e3.epsilon", "p2_table3", *runs).verdict == "not testable"
-    )  # the runs do not have it
+    assert row("p2.table3.e3.epsilon", "p2_table3", *runs).verdict == "not testable"  # the runs do not have it
     runs[0]["final"]["rdp_epsilon"] = 0.5632
     assert row("p2.table3.e3.epsilon", "p2_table3", *runs).verdict == "reproduced"
     runs[0]["final"]["rdp_epsilon"] = 0.57
@@ -343,14 +344,7 @@ def test_two_runs_of_a_seed_that_nothing_tells_apart_are_refused() -> None:
 
 @pytest.mark.parametrize("fields", [{"dataset": "digits"}, {"num_steps": 300}, {"l2_coefficient": 0.0}])
 def test_runs_of_another_setting_do_not_count(fields: dict[str, Any]) -> None:
-    assert (
-        row(
-            GAN,
-            "fig07_ablation",
-            run(**fields, **({} if "l2_coefficient" in fields else {"l2_coefficient": 0.5})),
-        ).verdict
-        == "not yet run"
-    )
+    assert row(GAN, "fig07_ablation", run(**{"l2_coefficient": 0.5, **fields})).verdict == "not yet run"
 
 
 def test_the_reconstructed_reading_decides_and_printed_stands_in() -> None:
@@ -389,6 +383,12 @@ def modules(cnn: list[float], cnn_dp: list[float], gan: list[float]) -> list[dic
 def test_an_ordering_needs_every_neighbour_clearly_above(gan: list[float], expected: str) -> None:
     runs = modules([50.0, 52.0, 51.0], [96.0, 96.0, 96.0], gan)
     assert row("p1.fig07.order", "fig07_ablation", *runs).verdict == expected
+
+
+def test_an_ordering_that_is_half_run_shows_what_was_run() -> None:
+    found = row("p1.fig07.order", "fig07_ablation", *modules([], [96.0], [97.0]))
+    assert (found.reconstructed, found.n_reconstructed) == ("CNN-DP 96.00; CNN-DP-GAN 97.00 (n=1)", 0)
+    assert found.verdict == "not yet run"
 
 
 def test_an_ordering_pairs_seeds() -> None:
