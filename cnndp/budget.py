@@ -87,6 +87,22 @@ def budget_for_scales(initial_scale: float, final_scale: float, sensitivity: flo
     return Budget(first, (last - first) / (num_steps - 1) if num_steps > 1 else 0.0)
 
 
+def budget_through(first: tuple[int, float], second: tuple[int, float]) -> Budget:
+    """Return the one budget whose Eq. (5) totals are those of two pairs (T, total).
+
+    Eq. (5) divided by T is a line in T: total / T = epsilon_1 + (T - 1) d / 2. The increment may come out
+    negative, which is how Table II contradicts Eq. (4).
+
+    >>> budget_through((3, 4.5), (1, 1.0))
+    Budget(initial_epsilon=1.0, increment=0.5)
+    """
+    (steps_a, total_a), (steps_b, total_b) = first, second
+    if steps_a == steps_b:
+        raise ValueError(f"both pairs have T={steps_a}; give two different numbers of steps")
+    increment = 2 * (total_a / steps_a - total_b / steps_b) / (steps_a - steps_b)
+    return Budget(total_a / steps_a - (steps_a - 1) * increment / 2, increment)
+
+
 def zcdp_rho(epsilon: float, delta: float = 1e-5) -> float:
     """Return the rho for which rho-zCDP implies (epsilon, delta)-DP by epsilon = rho + 2 sqrt(rho ln(1/delta)).
 

@@ -135,6 +135,12 @@ def run(experiment: Experiment) -> list[Result]:
     return [Result(planned.label, record) for planned, record in zip(experiment.runs, records, strict=True)]
 
 
+def stored(experiment: Experiment) -> list[Result]:
+    """Return the runs of the experiment that have a record; nothing is trained."""
+    found = [(label, results.find(experiment.root, config)) for label, config in experiment.runs]
+    return [Result(label, results.load(path)) for label, path in found if path]
+
+
 def load_for(config: Config, source: str) -> Images:
     """Return the data of `config`; `source` is its name, or the path of the `.npz` it was made from."""
     images = data.load(source, split=config.split, split_seed=config.split_seed)

@@ -1,6 +1,6 @@
 """Replay: train a stored run again and compare what is measured with what was stored."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -8,6 +8,8 @@ import torch
 from cnndp.checks import at_least
 from cnndp.config import NUMERICS_VERSION, Config
 from cnndp.data import Images
+from cnndp.experiment import Experiment, Result, load_for
+from cnndp.progress import progress_bar
 from cnndp.results import Record, RecordError
 from cnndp.training import TRACE_STEPS, train
 
@@ -28,7 +30,13 @@ class Difference(NamedTuple):
         return f"step {self.step}: {self.quantity} is {self.replayed!r} here, {self.stored!r} in the record"
 
 
-def replay(record: Record, images: Images, *, steps: int = TRACE_STEPS) -> list[Difference]:
+def replay(
+    record: Record,
+    images: Images,
+    *,
+    steps: int = TRACE_STEPS,
+    on_step: Callable[[int], object] = lambda step: None,
+) -> list[Difference]:
     """Train a record's run again for some steps on this CPU and return every number that differs.
 
     Args:
@@ -36,6 +44,7 @@ def replay(record: Record, images: Images, *, steps: int = TRACE_STEPS) -> list[
         images: the data it was made on.
         steps: how many steps; the first 10 are compared number by number within a relative tolerance of
             0.001, accuracies at later evaluation points within 3 percentage points.
+        on_step: called with the number of each finished step.
 
     Raises:
         RecordError: the record was made by another version of the numerics, or on other data.
@@ -52,7 +61,8 @@ def replay(record: Record, images: Images, *, steps: int = TRACE_STEPS) -> list[
             f"record {record['digest']} was made on data of SHA-256 {record['provenance']['dataset_sha256'][:12]}"
             f"..., not {images.sha256[:12]}...; pass the data that it was made from"
         )
-    outcome = train(config, images, device=torch.device("cpu"), last_step=min(steps, config.num_steps))
+    last_step = min(steps, config.num_steps)
+    outcome = train(config, images, device=torch.device("cpu"), last_step=last_step, on_step=on_step)
     differences = compare_columns(record["trace"], outcome.trace, absolute=1e-6)
     return differences + compare_accuracies(record["history"], outcome.history)
 
@@ -88,3 +98,19 @@ def close(before: float | None, after: float | None, relative: float, absolute: 
 def verdict(differences: Sequence[Difference]) -> str:
     """Return one stable line for a notebook: "pass", or "FAIL" with the first difference."""
     return "pass" if not differences else f"FAIL: {differences[0]}"
+
+
+def live_check(study: Experiment, results: Sequence[Result], label: str, steps: int = 200) -> str:
+    """Train the first run of `label` again here, with a progress bar, and say whether it follows its record.
+
+    The answer holds no number that depends on the machine. Without such a label the first run is taken.
+    """
+    chosen = next((result for result in results if result.label == label), results[0])
+    config = Config.from_dict(chosen.record["config"])
+    steps = min(steps, config.num_steps)
+    with progress_bar(steps, "step") as bar:
+        bar.set_description(f"live check {chosen.label} s{config.seed}")
+        images = load_for(config, study.source)
+        differences = replay(chosen.record, images, steps=steps, on_step=lambda step: bar.update(1))
+    done = f"{chosen.label}, seed {config.seed}: {steps} of {config.num_steps} steps trained again on this machine"
+    return f"{done}: {verdict(differences)}"

@@ -1,0 +1,52 @@
+# make book   set up .venv, get the data, execute the notebooks, build the book strictly
+# make test   the same set-up, then everything that CI checks
+# make paper  train every run of the papers' sizes that is not recorded yet
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+DATASET ?=
+
+.PHONY: book test lint notebooks html paper clean check-python
+
+book: notebooks html
+
+notebooks: $(READY)
+	$(BIN)/python -m cnndp data mnist
+	$(BIN)/python notebooks/run.py $(if $(DATASET),--dataset "$(DATASET)")
+	$(BIN)/python book/readme.py
+
+html: $(READY)
+	rm -rf _build/html _build/.doctrees
+	$(BIN)/jupyter-book build . --all -W -n --keep-going $(if $(DATASET),--toc _build/toc.yml)
+	$(BIN)/python book/check_html.py _build/html
+
+# nbval comes first: it must see the committed notebooks, not ones that were just rebuilt.
+test: $(READY)
+	$(BIN)/python -m cnndp data mnist
+	OMP_NUM_THREADS=1 CNNDP_PROGRESS=/dev/null $(BIN)/python -m pytest -c tests/pytest.ini --rootdir . -p no:doctest \
+	  --nbval notebooks/runs -n 2 --dist loadscope -q
+	$(MAKE) lint
+	$(BIN)/python -m pytest -c tests/pytest.ini --rootdir . --doctest-modules cnndp tests -q
+	$(BIN)/python -m cnndp replay --sample 12
+	$(MAKE) book
+	git diff --exit-code -- notebooks/runs README.md _toc.yml
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+paper: $(READY)
+	$(BIN)/python -m cnndp sweep --profile paper
+
+clean:
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache
+
+check-python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
+	  "Python 3.11 or newer is needed, %s is %d.%d; run: make PYTHON=python3.12" % (sys.executable, *sys.version_info[:2]))'
+
+$(READY): constraints.txt pyproject.toml | check-python
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[book,test]"
+	touch $(READY)

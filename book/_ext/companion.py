@@ -1,0 +1,124 @@
+"""Sphinx extension of the book: numbers, tables and a footer made from the run records at build time.
+
+- role ``{measured}`section:dataset:label:statistic` ``: one number with spread, an error without records;
+- directive ``{comparison}``: the papers' claims beside what was measured, optionally of one section;
+- directive ``{run-statistics}``: what is recorded, how long it took, and what is not yet run.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.parsers.rst.states import Inliner
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from cnndp import experiment, paper, provenance, report
+from cnndp.experiment import Result
+from cnndp.results import Record
+from cnndp.sections import SECTIONS
+
+logger = logging.getLogger(__name__)
+DATASETS = ("mnist",)  # those that the book's matrix runs at the papers' sizes
+
+
+def results_of(section: str, dataset: str) -> list[Result]:
+    """Return the stored full-size runs of a section."""
+    return experiment.stored(experiment.prepare(section, dataset=dataset, profile="paper"))
+
+
+def measured_role(
+    name: str, rawtext: str, text: str, lineno: int, inliner: Inliner, options: Any = None, content: Any = None
+) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+    """Return the number that `text`, "section:dataset:label:statistic", names."""
+    try:
+        section, dataset, label, statistic = text.split(":")
+        number = report.measured(results_of(section, dataset), label, statistic)
+    except (ValueError, KeyError) as error:
+        message = inliner.reporter.error(f"measured {text!r}: {error}", line=lineno)
+        return [inliner.problematic(rawtext, rawtext, message)], [message]
+    return [nodes.inline(text=number, classes=["measured"])], []
+
+
+class MarkdownDirective(Directive):
+    """A directive whose content is Markdown made by `markdown`."""
+
+    optional_arguments = 1
+
+    def markdown(self) -> str:
+        """Return the text."""
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the text as the page itself is parsed."""
+        container = nodes.container(classes=["scroll-x"])
+        self.state.nested_parse(StringList(self.markdown().splitlines()), self.content_offset, container)
+        return [container]
+
+
+class Comparison(MarkdownDirective):
+    """The papers' claims, of all sections or of the one that is the argument."""
+
+    def markdown(self) -> str:
+        """Return the table."""
+        return comparison(self.arguments[0] if self.arguments else "")
+
+
+def comparison(section: str = "") -> str:
+    """Return the table of claims and verdicts in Markdown."""
+    records: dict[str, Sequence[Record]] = {
+        name: [result.record for dataset in DATASETS for result in results_of(name, dataset)] for name in SECTIONS
+    }
+    return paper.as_markdown(paper.compare(records, stated=paper.claims(section=section)))
+
+
+class RunStatistics(MarkdownDirective):
+    """What is recorded of the book's matrix, and what is not."""
+
+    def markdown(self) -> str:
+        """Return the table."""
+        return run_statistics()
+
+
+def run_statistics() -> str:
+    """Return one row for each section, dataset and run in Markdown."""
+    prepared = [
+        experiment.prepare(section, dataset=dataset, profile="paper")
+        for dataset in DATASETS
+        for section in SECTIONS
+    ]
+    rows = [row for one in prepared for row in experiment.status(one.section, one.options, one.root)]
+    groups = pd.DataFrame(rows).groupby(["section", "dataset", "label"], sort=False)
+    cells = [
+        [
+            f"`{section}`",
+            report.pretty(dataset),
+            label,
+            f"{group['num_steps'].iloc[0]:,}",
+            f"{group['recorded'].sum()} of {len(group)}" if group["recorded"].any() else "not yet run",
+            f"{group['seconds'].mean():.0f}" if group["recorded"].any() else "",
+            report.listed(group["device"].dropna()),
+        ]
+        for (section, dataset, label), group in groups
+    ]
+    header = ("Section", "Dataset", "Run", "Steps", "Recorded", "Seconds a run", "Device")
+    return report.table(cells, header)
+
+
+def add_footer(app: Sphinx, config: Any) -> None:
+    """Name the commit the book was built from at the foot of every page."""
+    options = dict(config.html_theme_options)
+    options["extra_footer"] = f"<p>Built from commit <code>{provenance.commit()}</code>.</p>"
+    config.html_theme_options = options
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the role, the directives and the footer."""
+    app.add_role("measured", measured_role)
+    app.add_directive("comparison", Comparison)
+    app.add_directive("run-statistics", RunStatistics)
+    app.connect("config-inited", add_footer)
+    return {"version": "1", "parallel_read_safe": True}

@@ -1,0 +1,175 @@
+"""Figures from records. Every function returns a figure, and none touches matplotlib's global state."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cnndp.budget import Budget, step_epsilon
+from cnndp.experiment import Result
+from cnndp.noise import clamped_scale, laplace_scale
+from cnndp.report import STATISTICS, by_label
+from cnndp.results import Record
+from cnndp.toy import CURVATURE, Path
+
+# Okabe and Ito's colours, told apart by most colour-blind readers; line styles repeat the distinction.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+LINES = ("-", "--", "-.", ":")
+STYLE: Any = {
+    "figure.facecolor": "white",  # opaque, so that a dark page cannot swallow black text
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 10,
+}
+
+
+def panels(columns: int, height: float = 3.6, **options: Any) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels side by side, in the project's style."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.6 * columns, height), layout="constrained")
+        axes = figure.subplots(1, columns, squeeze=False, **options)
+    for panel in axes[0]:
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure, list(axes[0])
+
+
+def png(figure: Figure) -> bytes:
+    """Return the figure as PNG: the same bytes for the same figure, so that an unchanged page stays unchanged."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def style(index: int) -> dict[str, Any]:
+    """Return colour and line style of the n-th line of a panel."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index % len(LINES)]}
+
+
+def band(axes: Axes, records: Sequence[Record], column: str, label: str, index: int) -> None:
+    """Draw the mean of a history column over seeds, and mean +- std as a band."""
+    steps = records[0]["history"]["step"]
+    # A run that diverged has a shorter history; its last accuracy stands for the rest.
+    rows = [record["history"][column] for record in records]
+    values = np.array([row + [row[-1]] * (len(steps) - len(row)) for row in rows], dtype=float)
+    mean, std = values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else 0 * values[0]
+    axes.plot(steps, mean, label=label, **style(index))
+    axes.fill_between(steps, mean - std, mean + std, color=style(index)["color"], alpha=0.15, linewidth=0)
+
+
+def ablation(results: Sequence[Result], stated: Mapping[str, float], num_steps: int) -> Figure:
+    """Draw Fig. 7: accuracy on training (a) and test images (b) against the iteration, mean +- std over seeds.
+
+    Args:
+        results: of section fig07_ablation; runs of other lengths than `num_steps` are left out.
+        stated: P1's numbers in percent, drawn as dotted lines with their names.
+        num_steps: T.
+    """
+    figure, axes = panels(2, height=4.2, sharey=True)
+    shown = [result for result in results if result.record["config"]["num_steps"] == num_steps]
+    for panel, column, title in zip(
+        axes, ("train_accuracy", "test_accuracy"), ("(a) training images", "(b) test images"), strict=True
+    ):
+        for index, (label, records) in enumerate(by_label(shown).items()):
+            band(panel, records, column, label, index)
+        panel.set(title=title, xlabel="iteration", ylim=(0, 103))
+        for name, value in stated.items():
+            panel.axhline(value, color="0.35", linewidth=0.8, linestyle=(0, (1, 2)))
+            panel.annotate(
+                f"P1 {name} {value:.2f} %",
+                (num_steps, value),
+                ha="right",
+                va="bottom" if value < 90 else "top",
+                fontsize=8,
+                color="0.25",
+                xytext=(0, 1 if value < 90 else -2),
+                textcoords="offset points",
+            )
+    axes[0].set_ylabel("accuracy (%)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    return figure
+
+
+def final_accuracies(results: Sequence[Result], statistic: str = "final") -> Figure:
+    """Draw one row a label: each seed as a dot, their mean as a bar, test accuracy in percent."""
+    grouped = by_label(results)
+    figure, (axes,) = panels(1, height=0.34 * len(grouped) + 1.1)
+    figure.set_figwidth(8)
+    for row, records in enumerate(grouped.values()):
+        values = [STATISTICS[statistic](record) for record in records]
+        axes.barh(row, float(np.mean(values)), color=COLOURS[5], height=0.6, alpha=0.7)
+        axes.plot(values, [row] * len(values), ".", color="black", markersize=5)
+        axes.annotate(f"{np.mean(values):.2f}", (101, row), va="center", fontsize=9)
+    axes.set(xlim=(0, 110), xlabel="final test accuracy (%); dots are seeds", yticks=range(len(grouped)))
+    axes.set_yticklabels(list(grouped))
+    axes.set_xticks(range(0, 101, 20))
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def schedules(
+    budgets: Mapping[str, Budget], num_steps: int, sensitivity: float, clamp: tuple[float, float]
+) -> Figure:
+    """Draw Eq. (4), the budget of each iteration, and the Laplace scale that Eq. (3) makes of it.
+
+    Args:
+        budgets: by name.
+        num_steps: T.
+        sensitivity: Delta f.
+        clamp: Table I's initial value and minimum of the scale, drawn as dotted lines.
+    """
+    figure, (left, right) = panels(2)
+    steps = range(1, num_steps + 1)
+    for index, (name, budget) in enumerate(budgets.items()):
+        epsilons = [step_epsilon(t, budget) for t in steps]
+        scales = [clamped_scale(laplace_scale(sensitivity, epsilon)) for epsilon in epsilons]
+        left.plot(steps, epsilons, label=name, **style(index))
+        right.plot(steps, scales, label=name, **style(index))
+    for bound, name in zip(clamp, ("initial", "minimum"), strict=True):
+        right.axhline(bound, color="0.35", linewidth=0.8, linestyle=(0, (1, 2)))
+        right.annotate(f"Table I {name} {bound:g}", (num_steps, bound), ha="right", va="bottom", fontsize=8)
+    left.set(title="Eq. (4): budget", xlabel="iteration t", ylabel="budget of one iteration", ylim=(0, None))
+    right.set(title="Eq. (3): Laplace scale", xlabel="iteration t", ylabel="scale Δf / ε_t", ylim=(0, None))
+    left.legend(frameon=False)
+    return figure
+
+
+def bowl_paths(paths: Mapping[str, Path]) -> Figure:
+    """Draw descents on the two-weight bowl, over its level lines, and the step size of each."""
+    figure, (left, right) = panels(2, height=4.0)
+    x, y = np.meshgrid(np.linspace(-3.6, 2.6, 80), np.linspace(-1.9, 1.9, 60))
+    level = (float(CURVATURE[0]) * x**2 + float(CURVATURE[1]) * y**2) / 2
+    left.contour(x, y, level, levels=[0.1, 0.5, 1.5, 3, 5, 8], colors="0.8", linewidths=0.8)
+    for index, (name, path) in enumerate(paths.items()):
+        weights = path.weights.numpy()
+        left.plot(*weights.T, marker=".", markersize=5, linewidth=1.2, label=name, **style(index))
+        steps = np.arange(1, len(path.step_sizes) + 1)
+        right.plot(steps, path.step_sizes.numpy(), marker=".", label=name, **style(index))
+    left.plot(0, 0, "k*", markersize=9)
+    left.set(title="weights, star: minimum", xlabel="w₁", ylabel="w₂", xlim=(-3.6, 2.6), ylim=(-1.9, 1.9))
+    left.grid(visible=False)
+    right.set(title="step size", xlabel="iteration", ylabel="step size (log)", yscale="log")
+    right.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def step_sizes(results: Sequence[Result]) -> Figure:
+    """Draw the step size and the test accuracy of each label against the iteration, mean over seeds."""
+    figure, (left, right) = panels(2, height=4.4)
+    for index, (label, records) in enumerate(by_label(results).items()):
+        band(right, records, "test_accuracy", label, index)
+        values = np.array([record["history"]["step_size"][1:] for record in records], dtype=float)
+        left.plot(records[0]["history"]["step"][1:], values.mean(axis=0), label=label, **style(index))
+    left.set(title="step size", xlabel="iteration", ylabel="step size (log)", yscale="log")
+    right.set(title="test accuracy", xlabel="iteration", ylabel="accuracy (%)", ylim=(0, 103))
+    handles, labels = right.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    return figure

@@ -1,0 +1,186 @@
+"""Text from records: tables, verdicts, source notes and single numbers, for notebooks, book and README."""
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from cnndp import paper
+from cnndp.budget import budget_through, total_epsilon
+from cnndp.experiment import Experiment, Result
+from cnndp.results import Record
+
+DATASET_NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
+STATISTICS = {
+    "final": lambda record: record["final"]["test_accuracy"],
+    "train": lambda record: record["final"]["train_accuracy"],
+    "max": lambda record: max(record["history"]["test_accuracy"]),
+    "capped": lambda record: 100 * record["final"]["steps_at_cap"] / record["final"]["last_step"],
+}
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return "mean ± std (n)"; with one value there is no std to show.
+
+    >>> spread([96.0, 98.0])
+    '97.00 ± 1.41 (2)'
+    """
+    deviation = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{fmean(values):.{digits}f}{deviation} ({len(values)})"
+
+
+def by_label(results: Iterable[Result]) -> dict[str, list[Record]]:
+    """Return the records of each label, in the order in which labels first appear."""
+    grouped: dict[str, list[Record]] = {}
+    for result in results:
+        grouped.setdefault(result.label, []).append(result.record)
+    return grouped
+
+
+def measured(results: Iterable[Result], label: str, statistic: str) -> str:
+    """Return one number for prose, with spread: "98.01 ± 0.10 % (5)".
+
+    Args:
+        results: of one section and dataset.
+        label: which of its runs.
+        statistic: a key of `STATISTICS`; accuracies and shares in percent.
+
+    Raises:
+        ValueError: no such label, so that prose can never show a number without records.
+    """
+    grouped = by_label(results)
+    if label not in grouped:
+        raise ValueError(f"label={label!r} has no records; known: {', '.join(grouped)}")
+    mean, _, count = spread([STATISTICS[statistic](record) for record in grouped[label]]).rpartition(" ")
+    return f"{mean} % {count}"
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def accuracy_table(results: Sequence[Result]) -> str:
+    """Return a Markdown table: accuracies in percent as mean ± std (n), steps and privacy of each label."""
+    rows = [
+        [
+            label,
+            records[0]["config"]["reading"],
+            f"{records[0]['config']['num_steps']:,}",
+            *(spread([STATISTICS[name](record) for record in records]) for name in ("train", "max", "final")),
+            nominal(records[0]),
+        ]
+        for label, records in by_label(results).items()
+    ]
+    header = ("Run", "Reading", "Steps", "Train", "Highest test", "Final test", "Nominal ε (Eq. 5)")
+    return table(rows, [*header[:3], *(f"{name} %" for name in header[3:6]), header[6]])
+
+
+def nominal(record: Record) -> str:
+    """Return the nominal total of a run, or a dash where no noise was added."""
+    epsilon = record["privacy"]["nominal_epsilon"]
+    return "–" if epsilon is None else f"{epsilon:.6g}"
+
+
+def guarantee_note(results: Sequence[Result]) -> str:
+    """Return one sentence for each reason why these runs carry no guarantee, with the runs it is true of."""
+    reasons: dict[str, list[str]] = {}
+    for label, records in by_label(results).items():
+        reasons.setdefault(str(records[0]["privacy"]["no_guarantee"]), []).append(label)
+    return "\n".join(f"- **No guarantee**: {reason} ({', '.join(labels)})." for reason, labels in reasons.items())
+
+
+def verdict_table(study: Experiment, results: Sequence[Result]) -> str:
+    """Return P1's claims about this section and dataset beside what was measured, with verdicts."""
+    claims = [
+        claim for claim in paper.claims(section=study.section) if claim.dataset in ("", study.options.dataset)
+    ]
+    if not claims:
+        return f"P1 states no number for this section on {pretty(study.options.dataset)}."
+    frame = paper.compare({study.section: [result.record for result in results]}, stated=claims)
+    return paper.as_markdown(frame)
+
+
+def pretty(dataset: str) -> str:
+    """Return how a reader knows a dataset."""
+    return DATASET_NAMES.get(dataset, dataset)
+
+
+def source_note(study: Experiment, results: Sequence[Result]) -> str:
+    """Return which records, parameters and code the figures and tables of a section come from."""
+    records = [result.record for result in results]
+    made = [record["provenance"] for record in records]
+    config = records[0]["config"]
+    seeds = sorted({record["config"]["seed"] for record in records})
+    steps = sorted({record["config"]["num_steps"] for record in records})
+    facts = {
+        "records": f"{len(records)} of section `{study.section}` on {pretty(config['dataset'])} "
+        f"(`{listed(record['digest'] for record in records[:1])}` to `{records[-1]['digest']}`)",
+        "steps": listed(f"{step:,}" for step in steps),
+        "batch size": str(config["batch_size"]),
+        "seeds": listed(seeds),
+        "code": f"commit `{listed(fact['commit'] for fact in made)}`, torch {listed(fact['torch'] for fact in made)}",
+        "device": listed(fact["device"] for fact in made),
+        "seconds": f"{sum(fact['seconds'] for fact in made):,.0f} in all",
+        "data": f"SHA-256 `{made[0]['dataset_sha256'][:12]}`",
+    }
+    return "*Source.* " + "; ".join(f"{name}: {fact}" for name, fact in facts.items()) + "."
+
+
+def listed(values: Iterable[Any]) -> str:
+    """Return the different values in order, separated by commas.
+
+    >>> listed([2, 1, 2])
+    '2, 1'
+    """
+    return ", ".join(str(value) for value in dict.fromkeys(values))
+
+
+def table_two_check() -> str:
+    """Return a Markdown table: what Eq. (5) through Table II's rows T = 300 and 600 gives at T = 1200."""
+    rows = []
+    for dataset, column in paper.TABLE_II.items():
+        (a, b, c) = (column[steps].total_epsilon for steps in (300, 600, 1200))
+        budget = budget_through((300, a), (600, b))
+        rows.append(
+            [
+                pretty(dataset),
+                f"{a:g}, {b:g}",
+                f"{budget.initial_epsilon:.5f}",
+                f"{budget.increment:.2e}",
+                f"{total_epsilon(1200, budget):.1f}",
+                f"{c:g}",
+            ]
+        )
+    header = ("Dataset", "totals at 300, 600", "ε₁", "d", "Eq. (5) at 1200", "Table II at 1200")
+    return table(rows, header)
+
+
+def difference_table(results: Sequence[Result], base: str) -> str:
+    """Return a Markdown table: final test accuracy of each label, and its difference to `base` in points.
+
+    Differences are paired by seed, so that what two runs share cancels.
+    """
+    grouped = by_label(results)
+    if base not in grouped:
+        return accuracy_table(results)
+    final = {
+        label: {record["config"]["seed"]: STATISTICS["final"](record) for record in records}
+        for label, records in grouped.items()
+    }
+    rows = []
+    for label, values in final.items():
+        paired = [value - final[base][seed] for seed, value in values.items() if seed in final[base]]
+        rows.append([label, spread(list(values.values())), "" if label == base else spread(paired)])
+    return table(rows, ("Run", "Final test %", f"Difference to {base!r}, points"))
+
+
+def cap_table(results: Sequence[Result]) -> str:
+    """Return a Markdown table: final test accuracy and the share of steps at which the cap binds."""
+    rows = []
+    for label, records in by_label(results).items():
+        capped = records[0]["config"]["max_step"] is not None
+        shares = [STATISTICS["capped"](record) for record in records]
+        final = spread([STATISTICS["final"](record) for record in records])
+        rows.append([label, final, spread(shares, digits=1) if capped else "no cap"])
+    return table(rows, ("Run", "Final test %", "Steps at the cap %"))

@@ -1,0 +1,213 @@
+"""Execute the matrix of notebooks through papermill and keep the results under notebooks/runs.
+
+    python notebooks/run.py [--dataset path.npz] [--only SECTION]
+
+A notebook reaches `runs` only when it executed without an error; outputs are stripped of all that changes
+from one execution to the next, so that an unchanged result is an unchanged file.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+
+from cnndp import data, report
+
+NOTEBOOKS = Path(__file__).resolve().parent
+ROOT = NOTEBOOKS.parent
+RUNS = NOTEBOOKS / "runs"
+Parameters = dict[str, Any]
+Entry = tuple[str, str, Parameters]  # dataset as data.load takes it, section, parameters
+
+
+class RunError(Exception):
+    """The matrix, or a notebook, is at fault; the message names which and how."""
+
+
+def read_matrix(path: Path, own: str | None = None) -> list[Entry]:
+    """Return the entries of the matrix, with those of a user's own dataset when there is one.
+
+    Raises:
+        RunError: a section without notebook, an unknown dataset, or a file that is no matrix.
+    """
+    matrix = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(matrix, dict) or set(matrix) != {"runs", "own"}:
+        raise RunError(f"{path.name} must hold the two keys 'runs' and 'own'")
+    per_dataset = {**matrix["runs"], **({own: matrix["own"]} if own else {})}
+    entries = [
+        (dataset, section, dict(parameters or {}))
+        for dataset, sections in per_dataset.items()
+        for section, parameters in sections.items()
+    ]
+    for dataset, section, parameters in entries:
+        if dataset not in data.DATASETS and dataset != own:
+            raise RunError(f"{path.name}: dataset {dataset!r} is unknown; known: {', '.join(data.DATASETS)}")
+        check_parameters(section, parameters)
+    return entries
+
+
+def check_parameters(section: str, parameters: Parameters) -> None:
+    """Stop at a section without notebook or parameters cell, and at a parameter that it does not have.
+
+    papermill itself injects an unknown parameter with a log line, and the run goes on without it.
+    """
+    source = NOTEBOOKS / f"{section}.ipynb"
+    if not source.is_file():
+        known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
+        raise RunError(f"section {section!r} has no notebook; known: {known}")
+    known_parameters = papermill.inspect_notebook(str(source))
+    if not known_parameters:
+        raise RunError(f"{source.name} has no cell tagged 'parameters'")
+    for name in parameters:
+        if name not in known_parameters:
+            raise RunError(f"{source.name} has no parameter {name!r}; known: {', '.join(known_parameters)}")
+
+
+def execute(source: Path, target: Path, parameters: Parameters, suffix: str, title: str) -> None:
+    """Execute one notebook and move the stripped result to `target`, or raise and leave `target` alone.
+
+    Args:
+        source: the notebook, without outputs.
+        target: where the executed one goes.
+        parameters: for papermill.
+        suffix: appended to every label, so that two datasets have different ones.
+        title: appended to the heading.
+
+    Raises:
+        RunError: a cell failed; the message holds the cell's error.
+    """
+    with tempfile.TemporaryDirectory() as folder, terminal_progress(Path(folder) / "progress"):
+        output = Path(folder) / "executed.ipynb"
+        try:
+            papermill.execute_notebook(
+                str(source), str(output), parameters, cwd=str(ROOT), progress_bar=False, log_output=False
+            )
+        except PapermillExecutionError as error:
+            raise RunError(f"{source.name} with {parameters} failed: {error.ename}: {error.evalue}") from None
+        notebook = strip(nbformat.read(output, as_version=4))
+    rename_labels(notebook, suffix)
+    add_to_title(notebook, title)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(".tmp")
+    nbformat.write(notebook, temporary)
+    temporary.replace(target)
+
+
+@contextmanager
+def terminal_progress(path: Path) -> Iterator[None]:
+    """Copy what the notebook's progress bars write to `path` on to this terminal while it executes."""
+    path.touch()
+    ended = threading.Event()
+
+    def copy() -> None:
+        with path.open(encoding="utf-8") as stream:
+            while True:
+                last = ended.is_set()
+                sys.stderr.write(stream.read())
+                sys.stderr.flush()
+                if last:
+                    return
+                time.sleep(0.2)
+
+    os.environ["CNNDP_PROGRESS"] = str(path)
+    thread = threading.Thread(target=copy)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        del os.environ["CNNDP_PROGRESS"]
+
+
+def strip(notebook: NotebookNode) -> NotebookNode:
+    """Remove times, paths, versions, random cell ids and stderr from an executed notebook."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02d}"
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if cell.metadata.get("tags") == []:
+            del cell.metadata["tags"]
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return notebook
+
+
+def rename_labels(notebook: NotebookNode, suffix: str) -> None:
+    """Append `suffix` to every figure label and to every mention of one in the text."""
+    names = [
+        cell.metadata.mystnb.figure.name
+        for cell in notebook.cells
+        if "figure" in cell.metadata.get("mystnb", {})
+    ]
+    for cell in notebook.cells:
+        if "figure" in cell.metadata.get("mystnb", {}):
+            cell.metadata.mystnb.figure.name += suffix
+        if cell.cell_type == "markdown":
+            for name in names:
+                cell.source = re.sub(rf"`{re.escape(name)}`", f"`{name}{suffix}`", cell.source)
+
+
+def add_to_title(notebook: NotebookNode, text: str) -> None:
+    """Append `text` to the first heading."""
+    first = notebook.cells[0]
+    first.source = re.sub(r"^(# .*)$", rf"\1 {text}", first.source, count=1, flags=re.MULTILINE)
+
+
+def write_toc(entries: list[Entry], base: Path, target: Path) -> None:
+    """Write _toc.yml: the base with the executed notebooks in its part 'Experiments'."""
+    toc = yaml.safe_load(base.read_text(encoding="utf-8"))
+    (part,) = (part for part in toc["parts"] if part["caption"] == "Experiments")
+    part["chapters"] = [{"file": run_path(*entry).relative_to(ROOT).with_suffix("").as_posix()} for entry in entries]
+    text = "# Made by notebooks/run.py from notebooks/toc.yml and notebooks/matrix.yml\n"
+    text += yaml.safe_dump(toc, sort_keys=False)
+    if not target.is_file() or target.read_text(encoding="utf-8") != text:
+        target.write_text(text, encoding="utf-8")
+
+
+def run_path(dataset: str, section: str, parameters: Parameters) -> Path:
+    """Return where the executed notebook of an entry is."""
+    return RUNS / data.name_of(dataset) / f"{section}.ipynb"
+
+
+def main() -> None:
+    """Check the whole matrix first, then execute it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--dataset", help="the path of your own .npz: adds its pages")
+    parser.add_argument("--only", help="one section")
+    arguments = parser.parse_args()
+    own = str(Path(arguments.dataset).resolve()) if arguments.dataset else None
+    entries = read_matrix(NOTEBOOKS / "matrix.yml", own)
+    for dataset, section, parameters in entries:
+        if arguments.only in (None, section):
+            name = data.name_of(dataset)
+            print(f"{section} on {name}", file=sys.stderr)
+            started = time.monotonic()
+            source, target = NOTEBOOKS / f"{section}.ipynb", run_path(dataset, section, parameters)
+            execute(source, target, {"dataset": dataset, **parameters}, f"-{name}", f"({report.pretty(name)})")
+            print(f"{section} on {name}: done in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    write_toc(entries, NOTEBOOKS / "toc.yml", ROOT / "_toc.yml")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (RunError, ValueError) as error:
+        sys.exit(f"error: {error}")

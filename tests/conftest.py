@@ -1,0 +1,44 @@
+"""Fixtures shared by the tests: digits, small networks, and an untouched global random state."""
+
+import pytest
+import torch
+from torch import nn
+
+from cnndp import data
+from cnndp.gradients import flatten
+from cnndp.models import build
+from cnndp.training import pixels
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return data.load("digits")
+
+
+@pytest.fixture(scope="session")
+def batch(digits):
+    """Return 24 training images in float64 and their labels."""
+    return pixels(digits.train_images[:24]).double(), digits.train_labels[:24]
+
+
+@pytest.fixture
+def network():
+    """Return a function that builds the MNIST network in float64, with its weights."""
+
+    def make(activation="tanh", seed=0):
+        model = build(
+            "mnist_cnn", num_classes=10, activation=activation, generator=torch.Generator().manual_seed(seed)
+        ).double()
+        return model, flatten(model)
+
+    return make
+
+
+@pytest.fixture
+def linear():
+    """Return softmax regression on 28x28 images in float64 (7,850 parameters), with its weights."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).double()
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        nn.init.uniform_(parameter, -0.03, 0.03, generator=generator)
+    return model, flatten(model)

@@ -1,0 +1,196 @@
+"""A Config refuses what cannot be run, and its digest is the identity of a run."""
+
+import dataclasses
+import json
+
+import pytest
+
+from cnndp.config import CLIPS, NUMERICS_VERSION, Config
+
+PLAIN = {"method": "cnn", "reading": "reconstructed", "dataset": "digits", "num_steps": 10}
+FULL = {
+    "method": "cnn_dp_gan_polyak",
+    "reading": "reconstructed",
+    "dataset": "mnist",
+    "num_steps": 300,
+    "clip": "example_l1",
+    "clip_norm": 0.5,
+    "mechanism": "laplace",
+    "total_epsilon": 72.5,
+    "step": "polyak",
+    "max_step": 0.3,
+    "debias": True,
+}
+OTHER = {
+    "method": "mine",
+    "reading": "printed",
+    "dataset": "npz-mine-0123456789ab",
+    "num_steps": 301,
+    "seed": 1,
+    "split": "official",
+    "split_seed": 1,
+    "batch_size": 256,
+    "model": "cifar_cnn",
+    "activation": "relu",
+    "loss": "brier",
+    "clip": "example_l2",
+    "clip_norm": 0.25,
+    "mechanism": "gaussian",
+    "noise_on": "mean",
+    "total_epsilon": 72.0,
+    "growth": 2.0,
+    "nominal_sensitivity": 1.0,
+    "calibration": "zcdp",
+    "initial_scale": 2.0,
+    "min_scale": 0.18,
+    "step": "fixed",
+    "learning_rate": 0.1,
+    "decay": 0.5,
+    "momentum": 0.9,
+    "max_step": 1.0,
+    "debias": False,
+    "l2_coefficient": 0.5,
+    "l2_over": "train",
+    "numerics_version": NUMERICS_VERSION + 1,
+}
+ONE_VALUE = {"sampling"}  # nothing else to change it to
+
+
+def test_every_field_has_another_value_here():
+    assert set(OTHER) | ONE_VALUE == {field.name for field in dataclasses.fields(Config)}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_the_digest_changes_with_every_field(name):
+    # l2 norms go with Gaussian noise: change both, and tell them from a change of one
+    base = Config(**FULL)
+    changed = base.replace(**{name: OTHER[name]})
+    assert getattr(changed, name) == OTHER[name] != getattr(base, name)
+    assert changed.digest != base.digest
+    others = {base.replace(**{key: value}).digest for key, value in OTHER.items()}
+    assert len(others) == len(OTHER)
+
+
+def test_the_digest_of_stored_runs_stays_what_it_is():
+    assert Config(**FULL, numerics_version=1).digest == "fdf32358523e"
+    assert Config(**PLAIN, numerics_version=1).digest == "6547417cbdb1"
+
+
+def test_a_field_at_its_default_does_not_count_and_the_numerics_version_does():
+    assert Config(**PLAIN, growth=1.0, seed=0, clip_norm=None).digest == Config(**PLAIN).digest
+    assert Config(**PLAIN, numerics_version=NUMERICS_VERSION + 1).digest != Config(**PLAIN).digest
+
+
+@pytest.mark.parametrize(("name", "whole"), [("total_epsilon", 72), ("growth", 3), ("max_step", 1), ("decay", 1)])
+def test_1_and_1_point_0_have_one_digest(name, whole):
+    base = Config(**FULL)
+    assert base.replace(**{name: whole}).digest == base.replace(**{name: float(whole)}).digest
+    assert type(base.replace(**{name: whole}).to_dict()[name]) is float
+
+
+@pytest.mark.parametrize("values", [PLAIN, FULL])
+def test_a_config_survives_json(values):
+    config = Config(**values)
+    back = Config.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert back == config
+    assert back.digest == config.digest
+    assert Config.from_dict(dict(reversed(config.to_dict().items()))).digest == config.digest
+
+
+def test_a_config_cannot_be_changed_in_place_and_replace_leaves_it_alone():
+    config = Config(**PLAIN)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 3
+    assert config.replace(seed=3).seed == 3
+    assert config.seed == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("num_steps", 10.0, "int"),
+        ("num_steps", True, "int"),
+        ("seed", "0", "int"),
+        ("seed", None, "int"),
+        ("learning_rate", "0.3", "float"),
+        ("learning_rate", True, "float"),
+        ("max_step", "0.3", "float or None"),
+        ("debias", 1, "bool"),
+        ("dataset", 3, "str"),
+    ],
+)
+def test_a_wrong_type_is_refused_with_name_value_and_type(name, value, wanted):
+    with pytest.raises(TypeError, match=rf"^{name}={value!r} is of type {type(value).__name__}; pass {wanted}$"):
+        Config(**{**FULL, name: value})
+
+
+@pytest.mark.parametrize("name", ["clip_norm", "total_epsilon", "growth", "nominal_sensitivity", "max_step"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_what_must_be_positive_is_refused_with_name_value_and_remedy(name, value):
+    with pytest.raises(ValueError, match=rf"^{name}={value} must be a finite number above 0; pass one, for example"):
+        Config(**{**FULL, name: value})
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "decay", "momentum", "l2_coefficient", "min_scale"])
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_what_must_not_be_negative_is_refused_with_name_value_and_remedy(name, value):
+    with pytest.raises(ValueError, match=rf"^{name}={value} must be a finite number of at least 0; pass 0"):
+        Config(**{**FULL, name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "minimum"), [("num_steps", 0, 1), ("batch_size", 0, 1), ("seed", -1, 0), ("split_seed", -1, 0)]
+)
+def test_counts_have_a_smallest_value(name, value, minimum):
+    with pytest.raises(ValueError, match=rf"^{name}={value} must be a whole number; the smallest allowed is {minimum}"):
+        Config(**{**PLAIN, name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "closest"),
+    [
+        ("reading", "print", "printed"),
+        ("split", "oficial", "official"),
+        ("sampling", "reshufled", "reshuffled"),
+        ("model", "mnist", "mnist_cnn"),
+        ("activation", "tan", "tanh"),
+        ("loss", "brie", "brier"),
+        ("clip", "example", "example_l"),
+        ("mechanism", "laplac", "laplace"),
+        ("noise_on", "means", "mean"),
+        ("calibration", "steps", "step"),
+        ("step", "polya", "polyak"),
+        ("l2_over", "trian", "train"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_closest(name, value, closest):
+    with pytest.raises(ValueError, match=rf"^{name}='{value}' is not known; did you mean '{closest}.*Known: "):
+        Config(**{**FULL, name: value})
+
+
+def test_an_unknown_field_is_refused_with_the_closest():
+    with pytest.raises(ValueError, match=r"'learning_rat' is not known; did you mean 'learning_rate'\?"):
+        Config.from_dict({**PLAIN, "learning_rat": 0.1})
+    with pytest.raises(ValueError, match=r"did you mean 'max_step'\?"):
+        Config(**PLAIN).replace(max_stp=0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clip_norm": None}, r"clip='example_l1' with clip_norm=None: give both, or neither"),
+        ({"clip": "none"}, r"clip='none' with clip_norm=0.5: give both, or neither"),
+        ({"total_epsilon": None}, r"mechanism='laplace' with total_epsilon=None: noise needs a budget"),
+        ({"mechanism": "none"}, r"mechanism='none' with total_epsilon=72.5: .*a budget needs a mechanism"),
+        ({"max_step": None}, r"debias=True with max_step=None: .*give max_step"),
+    ],
+)
+def test_combinations_that_mean_nothing_are_refused_with_a_remedy(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**{**FULL, **changes})
+
+
+@pytest.mark.parametrize("clip", [clip for clip in CLIPS if clip != "none"])
+def test_every_clip_needs_its_norm(clip):
+    with pytest.raises(ValueError, match=f"clip='{clip}' with clip_norm=None"):
+        Config(**PLAIN, clip=clip)

@@ -1,0 +1,306 @@
+"""Equations, docstrings, book pages and the shape of the package agree with each other."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "cnndp"
+BOOK = ROOT / "book"
+EQUATIONS = set(range(1, 12))  # P1's
+MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+MAX_FILE_LINES = 500
+MAX_CODE_LINES = 3500
+
+# Leaves, each with all it may import.
+LEAVES: dict[str, set[str]] = {
+    "__init__": set(),
+    "checks": set(),
+    "losses": {"checks"},
+    "budget": {"checks"},
+    "noise": {"checks"},
+    "randomness": {"checks"},
+    "gradients": {"checks"},
+    "clipping": {"checks", "gradients"},
+    "stepsize": {"checks"},
+    "models": {"checks", "gradients"},
+    "batches": {"checks"},
+    "ledger": {"checks"},
+    "fetch": {"checks"},
+    "data": {"checks", "fetch"},
+    "progress": {"checks"},
+    "paper_p1": {"checks"},
+    "paper_p2": {"checks"},
+    "paper": {"checks", "paper_p1", "paper_p2"},
+    "provenance": {"__init__"},
+    "toy": {"checks", "noise", "stepsize"},
+}
+# Each may import the leaves and what stands before it. Later additions go in here, at their height.
+UPPER = (
+    "config",
+    "results",
+    "methods",
+    "presets",
+    "sections",
+    "training",
+    "accounting",
+    "experiment",
+    "replay",
+    "report",
+    "plots",
+    "__main__",
+)
+
+
+# --- what the sources say ---------------------------------------------------------------------------------
+
+
+def equations_named(text: str) -> set[int]:
+    """Return the numbers in "Eq. (n)" and in lists and ranges such as "Eq. (3), (9)" or "Eq. (1)-(5)"."""
+    numbers: set[int] = set()
+    for match in re.finditer(r"Eqs?\. ?(\(\d+\)(?:(?:, and |, | and | or |-)\(\d+\))*)", text):
+        found = [int(number) for number in re.findall(r"\d+", match[1])]
+        numbers.update(found)
+        for first, last in re.findall(r"\((\d+)\)-\((\d+)\)", match[1]):
+            numbers.update(range(int(first), int(last) + 1))
+    return numbers
+
+
+def public_functions() -> dict[str, str]:
+    """Return the docstring of each public function, under `cnndp.module.function`."""
+    return {
+        f"cnndp.{module}.{node.name}": ast.get_docstring(node) or ""
+        for module, tree in TREES.items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }
+
+
+def equation_table() -> list[tuple[int, str, str]]:
+    """Return (equation, function, test file) for each row of book/equations.md."""
+    row = re.compile(r"^\| Eq\. \{eq\}`eq-(\d+)` \|[^|]*\| `([\w.]+)` \| `([\w./]+)` \|$")
+    lines = (BOOK / "equations.md").read_text(encoding="utf-8").splitlines()
+    body = [line for line in lines if line.startswith("|")][2:]
+    rows = []
+    for line in body:
+        match = row.match(line)
+        assert match, f"unreadable row in book/equations.md: {line}"
+        rows.append((int(match[1]), match[2], match[3]))
+    return rows
+
+
+def imports(module: str) -> set[str]:
+    """Return the modules of cnndp that `module` imports anywhere; the package itself is "__init__"."""
+    found: set[str] = set()
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"cnndp/{module}.py uses a relative import"
+            if node.module == "cnndp":
+                found.update(alias.name if alias.name in MODULES else "__init__" for alias in node.names)
+            elif node.module and node.module.startswith("cnndp."):
+                found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name == "cnndp" or alias.name.startswith("cnndp."):
+                    found.add(alias.name.split(".")[1] if "." in alias.name else "__init__")
+    return found
+
+
+def reachable(module: str) -> set[str]:
+    """Return every module of cnndp that importing `module` brings in."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        for name in imports(waiting.pop()) - seen:
+            seen.add(name)
+            waiting.append(name)
+    return seen
+
+
+def code_lines(module: str) -> int:
+    """Return the number of lines of code: without blank lines, comments and docstrings."""
+    docs: set[int] = set()
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(
+            node
+        ):
+            docs.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    lines = MODULES[module].read_text(encoding="utf-8").splitlines()
+    return sum(
+        bool(line.strip()) and not line.lstrip().startswith("#") and number not in docs
+        for number, line in enumerate(lines, start=1)
+    )
+
+
+# --- equations --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("Eq. (4): epsilon_t", {4}),
+        ("in this order. Eq. (3), (9).", {3, 9}),
+        ("Eq. (3) and (9)", {3, 9}),
+        ("the gradient of Eq. (3) or (9).", {3, 9}),
+        ("Eq. (6)-(11): the Polyak step", {6, 7, 8, 9, 10, 11}),
+        ("Eq. (8), and with a noisy gradient Eq. (9)", {8, 9}),
+        ("scale (2), nothing else", set()),
+    ],
+)
+def test_equation_references_are_read_in_every_form_used(text: str, numbers: set[int]) -> None:
+    assert equations_named(text) == numbers
+
+
+def test_every_equation_is_claimed_and_none_is_invented() -> None:
+    claimed = {number for docstring in public_functions().values() for number in equations_named(docstring)}
+    assert claimed == EQUATIONS
+    for module, path in MODULES.items():
+        assert equations_named(path.read_text(encoding="utf-8")) <= EQUATIONS, module
+
+
+def test_table_covers_every_equation_once_per_function_in_order() -> None:
+    rows = equation_table()
+    assert {number for number, _, _ in rows} == EQUATIONS
+    numbers = [number for number, _, _ in rows]
+    assert numbers == sorted(numbers)
+    pairs = [(number, function) for number, function, _ in rows]
+    assert len(pairs) == len(set(pairs))
+
+
+@pytest.mark.parametrize(("number", "function", "test_file"), equation_table())
+def test_row_names_a_function_that_claims_the_equation_and_a_test_that_uses_it(
+    number: int, function: str, test_file: str
+) -> None:
+    functions = public_functions()
+    assert function in functions, f"{function} does not exist"
+    assert number in equations_named(functions[function]), f"{function} does not claim Eq. ({number})"
+    path = ROOT / test_file
+    assert path.is_file(), f"{test_file} is missing"
+    name = function.rsplit(".", 1)[1]
+    assert re.search(rf"\b{name}\b", path.read_text(encoding="utf-8")), f"{test_file} never mentions {name}"
+
+
+def test_every_function_that_claims_an_equation_is_on_the_page() -> None:
+    page = (BOOK / "equations.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(cnndp\.\w+(?:\.\w+)?)`", page))
+    for function, docstring in public_functions().items():
+        if equations_named(docstring):
+            assert named & {function, function.rsplit(".", 1)[0]}, f"{function} is not in book/equations.md"
+
+
+def test_method_page_labels_the_equations_in_the_order_of_the_paper() -> None:
+    page = (BOOK / "method.md").read_text(encoding="utf-8")
+    labels = re.findall(r"^:label: (\S+)$", page, flags=re.MULTILINE)
+    assert labels == [f"eq-{number}" for number in sorted(EQUATIONS)]
+
+
+def test_equations_are_numbered_as_in_the_paper() -> None:
+    config = ROOT / "_config.yml"
+    assert config.is_file(), "_config.yml is missing"
+    # With numbered chapters, equations would otherwise be called (2.4) and not (4).
+    setting = re.search(r"\bmath_numfig: *(\w+)", config.read_text(encoding="utf-8"))
+    assert setting, "set math_numfig: false under sphinx: config: in _config.yml"
+    assert setting[1].lower() == "false"
+
+
+def test_code_that_the_pages_name_exists() -> None:
+    known = set(public_functions()) | {f"cnndp.{module}" for module in MODULES}
+    known |= {
+        f"cnndp.{module}.{node.name}"
+        for module, tree in TREES.items()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+    for name in ("method.md", "equations.md"):
+        for mention in re.findall(r"`(cnndp\.[\w.]+)`", (BOOK / name).read_text(encoding="utf-8")):
+            assert mention in known, f"book/{name} names {mention}"
+
+
+# --- pages ------------------------------------------------------------------------------------------------
+
+
+def test_pages_mention_only_departures_that_are_defined() -> None:
+    departures = BOOK / "departures.md"
+    assert departures.is_file(), "book/departures.md is missing: it defines D1, D2, ... as headings"
+    defined = re.findall(r"^## D(\d+)\b", departures.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert sorted(map(int, defined)) == list(range(1, len(defined) + 1)), f"departures are numbered {defined}"
+    for page in sorted(BOOK.glob("*.md")):
+        mentioned = set(re.findall(r"\bD(\d+)\b", page.read_text(encoding="utf-8")))
+        assert mentioned <= set(defined), f"{page.name} names D{', D'.join(sorted(mentioned - set(defined)))}"
+
+
+def test_citations_and_references_match() -> None:
+    keys = re.findall(r"^@\w+\{([^,\s]+),", (BOOK / "references.bib").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert len(keys) == len(set(keys)), "duplicate keys in references.bib"
+    pages = [*BOOK.glob("*.md"), *(ROOT / "notebooks").rglob("*.ipynb")]
+    cited = {
+        key.strip()
+        for page in pages
+        for roles in re.findall(r"\{cite:\w+\}`([^`]+)`", page.read_text(encoding="utf-8"))
+        for key in roles.split(",")
+    }
+    assert cited <= set(keys), f"not in references.bib: {sorted(cited - set(keys))}"
+
+
+def test_diagram_stands_alone() -> None:
+    drawing = (BOOK / "_static" / "training_step.svg").read_text(encoding="utf-8")
+    for forbidden in ("<script", "href", "<image", "@import", "@font-face", "url(http"):
+        assert forbidden not in drawing
+    assert drawing.count("://") == 1  # the namespace
+    sizes = [int(size) for size in re.findall(r'font-size="(\d+)"', drawing)]
+    assert min(sizes) >= 14
+
+
+# --- docstrings and shape ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_and_everything_public_in_it_has_a_docstring(module: str) -> None:
+    tree = TREES[module]
+    assert ast.get_docstring(tree), f"cnndp/{module}.py has no docstring"
+    members = [(node.name, node) for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    members += [
+        (f"{name}.{node.name}", node)
+        for name, owner in members
+        if isinstance(owner, ast.ClassDef)
+        for node in owner.body
+        if isinstance(node, ast.FunctionDef)
+    ]
+    missing = [
+        name for name, node in members if "_" not in (name[0], name.split(".")[-1][0]) and not ast.get_docstring(node)
+    ]
+    assert not missing, f"cnndp/{module}.py: {', '.join(missing)} without a docstring"
+
+
+def test_every_module_has_its_place_in_the_layers() -> None:
+    assert set(MODULES) <= set(LEAVES) | set(UPPER), "a new module: give it its place in LEAVES or UPPER"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_one_way(module: str) -> None:
+    allowed = LEAVES[module] if module in LEAVES else set(LEAVES) | set(UPPER[: UPPER.index(module)])
+    assert imports(module) <= allowed, f"cnndp/{module}.py imports {sorted(imports(module) - allowed)}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_imports_itself_through_others(module: str) -> None:
+    assert module not in reachable(module)
+
+
+@pytest.mark.parametrize(
+    "leaf", ["losses", "budget", "noise", "clipping", "stepsize", "models", "batches", "ledger", "data"]
+)
+def test_leaves_bring_in_no_method_training_or_experiment(leaf: str) -> None:
+    assert not reachable(leaf) & {"methods", "training", "experiment"}
+
+
+def test_files_and_package_stay_small() -> None:
+    for module, path in MODULES.items():
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= MAX_FILE_LINES, f"cnndp/{module}.py has {lines} lines"
+    total = sum(map(code_lines, MODULES))
+    assert total < MAX_CODE_LINES, f"cnndp has {total} lines of code"
