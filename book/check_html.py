@@ -1,6 +1,6 @@
 """Check the built pages without a network: links, anchors, alternative texts, nothing loaded from outside.
 
-    python book/check_html.py _build/html
+python book/check_html.py _build/html
 """
 
 import sys

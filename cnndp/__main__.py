@@ -75,11 +75,13 @@ def replay_command(records: tuple[Path, ...], steps: int, dataset: str | None, s
     stored = [(path, results.load(path)) for path in paths]  # every one is verified, sampled or not
     if sample and len(stored) > sample:
         stored = stored[:: -(-len(stored) // sample)]
-    failed = 0
+    failed, loaded = 0, {}
     for path, record in stored:
         config = Config.from_dict(record["config"])
-        images = experiment.load_for(config, dataset or config.dataset)
-        differences = replay.replay(record, images, steps=steps)
+        part = (config.dataset, config.split, config.split_seed)
+        if part not in loaded:
+            loaded = {part: experiment.load_for(config, dataset or config.dataset)}  # one dataset at a time
+        differences = replay.replay(record, loaded[part], steps=steps)
         failed += bool(differences)
         click.echo(f"{replay.verdict(differences)}  {path.name}")
     click.echo(f"{len(stored) - failed} passed, {failed} failed")

@@ -109,5 +109,7 @@ def zcdp_rho(epsilon: float, delta: float = 1e-5) -> float:
     Bun and Steinke 2016, Prop. 1.3, solved for rho: rho = (sqrt(L + epsilon) - sqrt(L))^2, L = ln(1/delta).
     """
     positive(epsilon=epsilon, delta=delta)
+    if delta >= 1:
+        raise ValueError(f"delta={delta!r} must be below 1; 1e-5 is the usual choice here")
     log_term = log(1 / delta)
     return (sqrt(log_term + epsilon) - sqrt(log_term)) ** 2

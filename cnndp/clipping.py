@@ -32,7 +32,8 @@ def clip_rows(gradients: Tensor, clip_norm: float, order: int) -> Tensor:
         order: 1 for the L1 norm (Laplace noise), 2 for the L2 norm (Gaussian noise).
 
     Guarantees:
-        No row of the result has a norm above `clip_norm` (up to rounding).
+        No row of the result has a norm above `clip_norm` (up to rounding). A row whose norm is not finite
+        counts as zero, so that one broken example cannot spoil the sum or the bound.
 
     >>> clip_rows(torch.tensor([[3.0, 4.0], [0.3, 0.4]]), clip_norm=1.0, order=2)
     tensor([[0.6000, 0.8000],
@@ -42,7 +43,8 @@ def clip_rows(gradients: Tensor, clip_norm: float, order: int) -> Tensor:
     if order not in (1, 2):
         raise ValueError(f"order={order!r} is not a norm used here; pass 1 (Laplace) or 2 (Gaussian)")
     norms: Tensor = torch.linalg.vector_norm(gradients, ord=order, dim=-1, keepdim=True)
-    return gradients * (clip_norm / norms.clamp(min=clip_norm))
+    clipped = gradients * (clip_norm / norms.clamp(min=clip_norm))
+    return torch.where(norms.isfinite(), clipped, 0.0)
 
 
 def unclipped_sum(model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss) -> GradientSum:

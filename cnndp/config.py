@@ -108,6 +108,27 @@ class Config:
                 f"mechanism={self.mechanism!r} with total_epsilon={self.total_epsilon!r}: noise needs a budget, "
                 "and a budget needs a mechanism ('laplace' or 'gaussian')"
             )
+        if self.mechanism == "laplace" and self.clip == "example_l2":
+            raise ValueError(
+                "mechanism='laplace' with clip='example_l2': Laplace noise needs an L1 bound; "
+                "pass clip='example_l1', or mechanism='gaussian'"
+            )
+        if self.calibration == "zcdp":
+            if self.mechanism != "gaussian":
+                raise ValueError(f"calibration='zcdp' with mechanism={self.mechanism!r}: zCDP noise is 'gaussian'")
+            if self.growth != 1 or self.initial_scale is not None or self.min_scale > 0:
+                raise ValueError(
+                    f"calibration='zcdp' with growth={self.growth}, initial_scale={self.initial_scale}, "
+                    f"min_scale={self.min_scale}: it uses one scale throughout; leave these at 1, None and 0"
+                )
+        if self.initial_scale is not None and self.min_scale > self.initial_scale:
+            raise ValueError(f"min_scale={self.min_scale} is above initial_scale={self.initial_scale}; lower the floor")
+        if self.momentum >= 1:
+            raise ValueError(f"momentum={self.momentum} must lie in [0, 1); the baselines use 0.9, plain SGD 0")
+        if self.step == "fixed" and (self.debias or self.max_step is not None):
+            raise ValueError(
+                f"step='fixed' with debias={self.debias}, max_step={self.max_step}: both belong to step='polyak'"
+            )
         if self.debias and self.max_step is None:
             raise ValueError(
                 "debias=True with max_step=None: without a cap the de-biased norm makes steps of any size; "

@@ -92,7 +92,8 @@ def prepare(section: str, *, results_root: Path | None = None, **parameters: Any
     profile = given.pop("profile", "small")
     lists = {key: given.pop(key, None) for key in ("seeds", "methods", "readings")}
     num_steps = given.pop("num_steps", None)
-    changes = tuple(sorted((key, value) for key, value in given.items() if value is not None))
+    chosen = {key: value for key, value in given.items() if value is not None}
+    changes = tuple(sorted({**network_for(source), **chosen}.items()))
     options = Options(
         dataset=data.name_of(source),
         profile=profile,
@@ -102,6 +103,14 @@ def prepare(section: str, *, results_root: Path | None = None, **parameters: Any
     )
     runs = plan(section, options)
     return Experiment(section, options, runs, source, device, refresh, results_root or results.default_root())
+
+
+def network_for(source: str) -> dict[str, Any]:
+    """Return the network that a user's own images need, as fields of `Config`; named datasets have a preset."""
+    if source in data.DATASETS:
+        return {}
+    colour = data.load(source).train_images.shape[1] == 3
+    return {"model": "cifar_cnn", "activation": "relu"} if colour else {}
 
 
 def pick_device(device: str) -> torch.device:

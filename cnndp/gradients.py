@@ -46,7 +46,12 @@ def predict(model: nn.Module, vector: Tensor, inputs: Tensor) -> Tensor:
 def batch_gradient(
     model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss
 ) -> tuple[Tensor, Tensor]:
-    """Return the losses `[B]` and the *sum* of their gradients `[P]`, in one backward pass."""
+    """Return the losses `[B]` and the *sum* of their gradients `[P]`, in one backward pass.
+
+    Raises:
+        ValueError: when a layer of `model` uses batch statistics.
+    """
+    refuse_batch_statistics(model)
     vector = vector.detach().requires_grad_(True)
     losses = loss(predict(model, vector, inputs), labels)
     (gradient,) = torch.autograd.grad(losses.sum(), vector)

@@ -5,12 +5,12 @@ network trains on a CPU or a GPU, and whatever maths library torch was built wit
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Generator, Tensor
 
-from cnndp.checks import non_negative, positive
+from cnndp.checks import at_least, non_negative, positive
 
 Draw = Callable[[int, Generator], Tensor]
 
@@ -107,6 +107,7 @@ def unit_noise(
         device: where the draws are needed.
         block_size: how many steps are drawn, and copied to the device, at once.
     """
+    at_least(1, num_params=num_params, num_steps=num_steps, block_size=block_size)
     draw = MECHANISMS[mechanism]
 
     def block(size: int) -> Tensor:
@@ -115,7 +116,7 @@ def unit_noise(
 
     sizes = [min(block_size, num_steps - start) for start in range(0, num_steps, block_size)]
     with ThreadPoolExecutor(max_workers=1) as host:
-        pending = host.submit(block, sizes[0]) if sizes else None
+        pending: Future[Tensor] | None = host.submit(block, sizes[0])
         for following in [*sizes[1:], None]:
             assert pending is not None
             ready = pending.result()

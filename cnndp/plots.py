@@ -33,7 +33,7 @@ STYLE: Any = {
 def panels(columns: int, height: float = 3.6, **options: Any) -> tuple[Figure, list[Axes]]:
     """Return a figure with panels side by side, in the project's style."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * columns, height), layout="constrained")
+        figure = Figure(figsize=(4.1 * columns, height), layout="constrained")
         axes = figure.subplots(1, columns, squeeze=False, **options)
     for panel in axes[0]:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -115,9 +115,7 @@ def final_accuracies(results: Sequence[Result], statistic: str = "final") -> Fig
     return figure
 
 
-def schedules(
-    budgets: Mapping[str, Budget], num_steps: int, sensitivity: float, clamp: tuple[float, float]
-) -> Figure:
+def schedules(budgets: Mapping[str, Budget], num_steps: int, sensitivity: float, clamp: tuple[float, float]) -> Figure:
     """Draw Eq. (4), the budget of each iteration, and the Laplace scale that Eq. (3) makes of it.
 
     Args:

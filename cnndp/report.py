@@ -92,9 +92,7 @@ def guarantee_note(results: Sequence[Result]) -> str:
 
 def verdict_table(study: Experiment, results: Sequence[Result]) -> str:
     """Return P1's claims about this section and dataset beside what was measured, with verdicts."""
-    claims = [
-        claim for claim in paper.claims(section=study.section) if claim.dataset in ("", study.options.dataset)
-    ]
+    claims = [claim for claim in paper.claims(section=study.section) if claim.dataset in ("", study.options.dataset)]
     if not claims:
         return f"P1 states no number for this section on {pretty(study.options.dataset)}."
     frame = paper.compare({study.section: [result.record for result in results]}, stated=claims)

@@ -7,7 +7,6 @@ from cnndp.batches import steps_per_epoch
 from cnndp.budget import Budget, budget_for_scales, total_epsilon
 from cnndp.checks import at_least, one_of
 from cnndp.config import READINGS, Config
-from cnndp.paper import TABLE_I
 from cnndp.presets import METHODS, PRINTED, preset, table_one
 
 NOISE_FACTOR = 10  # Fig. 7's "noise environment": this many times Table I's scales, on the sum
@@ -162,7 +161,7 @@ def plan(section: str, options: Options) -> list[Run]:
         if options.methods is None or config.method in options.methods
         if options.readings is None or config.reading in options.readings
     ]
-    if section == "fig07_ablation" and options.profile == "paper" and options.dataset in TABLE_I:
+    if section == "fig07_ablation" and options.profile == "paper" and options.dataset in NOMINAL_TRAIN:
         runs += rounds_as_epochs(options)
     if not runs:
         raise ValueError(

@@ -38,7 +38,8 @@ def capped_step(loss: Tensor, squared_norm: Tensor, max_step: float) -> Tensor:
     tensor(0.3000)
     """
     positive(max_step=max_step)
-    return polyak_step(loss, squared_norm).clamp(max=max_step)
+    # Where gradient and loss are both 0 the quotient is undefined and every step leads to the same place.
+    return polyak_step(loss, squared_norm).clamp(max=max_step).where(squared_norm > 0, max_step)
 
 
 def slack(loss: Tensor, squared_norm: Tensor, max_step: float) -> Tensor:

@@ -152,11 +152,7 @@ def strip(notebook: NotebookNode) -> NotebookNode:
 
 def rename_labels(notebook: NotebookNode, suffix: str) -> None:
     """Append `suffix` to every figure label and to every mention of one in the text."""
-    names = [
-        cell.metadata.mystnb.figure.name
-        for cell in notebook.cells
-        if "figure" in cell.metadata.get("mystnb", {})
-    ]
+    names = [cell.metadata.mystnb.figure.name for cell in notebook.cells if "figure" in cell.metadata.get("mystnb", {})]
     for cell in notebook.cells:
         if "figure" in cell.metadata.get("mystnb", {}):
             cell.metadata.mystnb.figure.name += suffix
@@ -203,7 +199,9 @@ def main() -> None:
             source, target = NOTEBOOKS / f"{section}.ipynb", run_path(dataset, section, parameters)
             execute(source, target, {"dataset": dataset, **parameters}, f"-{name}", f"({report.pretty(name)})")
             print(f"{section} on {name}: done in {time.monotonic() - started:.0f} s", file=sys.stderr)
-    write_toc(entries, NOTEBOOKS / "toc.yml", ROOT / "_toc.yml")
+    target = ROOT / "_build" / "toc.yml" if own else ROOT / "_toc.yml"
+    target.parent.mkdir(exist_ok=True)
+    write_toc(entries, NOTEBOOKS / "toc.yml", target)
 
 
 if __name__ == "__main__":

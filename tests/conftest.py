@@ -9,6 +9,8 @@ from cnndp.gradients import flatten
 from cnndp.models import build
 from cnndp.training import pixels
 
+torch.set_num_threads(1)  # the tensors are small: threads that wait for each other cost more than they give
+
 
 @pytest.fixture(scope="session")
 def digits():

@@ -43,7 +43,7 @@ def measured_role(
     return [nodes.inline(text=number, classes=["measured"])], []
 
 
-class MarkdownDirective(Directive):
+class MarkdownDirective(Directive):  # type: ignore[misc]  # docutils has no types
     """A directive whose content is Markdown made by `markdown`."""
 
     optional_arguments = 1
@@ -86,17 +86,15 @@ class RunStatistics(MarkdownDirective):
 def run_statistics() -> str:
     """Return one row for each section, dataset and run in Markdown."""
     prepared = [
-        experiment.prepare(section, dataset=dataset, profile="paper")
-        for dataset in DATASETS
-        for section in SECTIONS
+        experiment.prepare(section, dataset=dataset, profile="paper") for dataset in DATASETS for section in SECTIONS
     ]
     rows = [row for one in prepared for row in experiment.status(one.section, one.options, one.root)]
     groups = pd.DataFrame(rows).groupby(["section", "dataset", "label"], sort=False)
     cells = [
         [
             f"`{section}`",
-            report.pretty(dataset),
-            label,
+            report.pretty(str(dataset)),
+            str(label),
             f"{group['num_steps'].iloc[0]:,}",
             f"{group['recorded'].sum()} of {len(group)}" if group["recorded"].any() else "not yet run",
             f"{group['seconds'].mean():.0f}" if group["recorded"].any() else "",

@@ -1,0 +1,354 @@
+"""Experiments: parameters are checked, only what is missing is trained, and nothing finished is lost."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from cnndp import data, experiment, results
+from cnndp.config import NUMERICS_VERSION
+from cnndp.experiment import from_notebook, prepare, run, significant, sweep
+from cnndp.presets import preset
+from cnndp.results import RecordError
+from cnndp.training import train
+
+SECTION = "fig07_ablation"
+SMALL = {"num_steps": 3, "batch_size": 8, "device": "cpu"}
+CPU = torch.device("cpu")
+
+
+def write_npz(path, shape=(8, 8), seed=0):
+    rng = np.random.default_rng(seed)
+    np.savez(path, x=rng.integers(0, 256, (50, *shape), dtype=np.uint8), y=np.arange(50) % 4)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Return the path of a grey dataset of 50 images: a run on it takes a moment."""
+    return write_npz(tmp_path_factory.mktemp("own") / "mine.npz")
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Return the list of configs that were trained, in order."""
+    seen = []
+
+    def counting(config, *arguments, **options):
+        seen.append(config)
+        return train(config, *arguments, **options)
+
+    monkeypatch.setattr(experiment, "train", counting)
+    return seen
+
+
+def forbidden():
+    pytest.fail("data were loaded although every run is recorded")
+
+
+def configs(own, count=3):
+    name = data.name_of(own)
+    return [preset("cnn_dp", "reconstructed", name, 3, batch_size=8, seed=seed) for seed in range(count)]
+
+
+def sweep_all(own, root, **options):
+    given = {"load_images": lambda: data.load(own), "section": SECTION, "device": CPU, "root": root, **options}
+    return sweep(configs(own), **given)
+
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"datset": "mnist"}, ValueError, r"parameter='datset' is not known; did you mean 'dataset'\?"),
+        ({"seed": 1}, ValueError, r"parameter='seed' is not known; did you mean 'seeds'\?"),
+        ({"numerics_version": 2}, ValueError, r"parameter='numerics_version' is not known"),
+        ({"num_steps": "120"}, TypeError, r"num_steps='120' is of type str; pass int or None"),
+        ({"num_steps": 12.0}, TypeError, r"num_steps=12\.0 is of type float; pass int or None"),
+        ({"num_steps": True}, TypeError, r"num_steps=True is of type bool; pass int or None"),
+        ({"num_steps": 0}, ValueError, r"num_steps=0 must be a whole number; the smallest allowed is 1"),
+        ({"seeds": 3}, TypeError, r"seeds=3 is of type int; pass list or tuple or None"),
+        ({"seeds": [0, -1]}, ValueError, r"seeds=-1 must be a whole number; the smallest allowed is 0"),
+        ({"seeds": ["0"]}, ValueError, r"seeds='0' must be a whole number"),
+        ({"methods": "cnn"}, TypeError, r"methods='cnn' is of type str; pass list or tuple or None"),
+        ({"methods": ["cnn_db"]}, ValueError, r"methods='cnn_db' is not known; did you mean 'cnn_dp'\?"),
+        ({"readings": ["private"]}, ValueError, r"readings='private' is not known; .*Known: printed, reconstructed"),
+        ({"profile": "large"}, ValueError, r"profile='large' is not known; .*Known: small, paper"),
+        ({"dataset": "mnst"}, ValueError, r"dataset='mnst' is unknown \(did you mean 'mnist'\?\)"),
+        ({"dataset": None}, TypeError, r"dataset=None is of type NoneType; pass str"),
+        ({"dataset": "nowhere.npz"}, ValueError, r"dataset='nowhere\.npz': there is no such file; check the path"),
+        ({"device": "tpu"}, ValueError, r"device='tpu' cannot be used \(.*\); pass 'auto', 'cpu' or 'cuda'"),
+        ({"refresh": 1}, TypeError, r"refresh=1 is of type int; pass bool"),
+        ({"batch_size": 0}, ValueError, r"batch_size=0 must be a whole number; the smallest allowed is 1"),
+        ({"learning_rate": "fast"}, TypeError, r"learning_rate='fast' is of type str; pass float"),
+        ({"activation": "sigmoid"}, ValueError, r"activation='sigmoid' is not known; .*Known: tanh, relu"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_with_its_name_value_and_remedy(parameters, error, message):
+    with pytest.raises(error, match=message):
+        prepare(SECTION, **parameters)
+
+
+def test_an_unknown_section_is_refused_with_the_closest():
+    with pytest.raises(ValueError, match=r"section='fig07_ablaton' is not known; did you mean 'fig07_ablation'\?"):
+        prepare("fig07_ablaton")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the GPU that must be missing")
+def test_a_missing_gpu_is_refused_and_auto_takes_the_cpu():
+    with pytest.raises(ValueError, match=r"device='cuda' cannot be used \(.*\); pass 'auto', 'cpu' or 'cuda'"):
+        prepare(SECTION, device="cuda")
+    assert prepare(SECTION, device="auto").device == CPU
+
+
+def test_a_notebook_may_hold_modules_functions_and_underscore_names():
+    namespace = {
+        "__name__": "__main__", "_": 3, "_i1": "text", "In": [""], "Out": {}, "np": np, "exit": sys.exit,
+        "open": open, "dataset": "digits", "seeds": [1],
+    }  # fmt: skip
+    study = from_notebook(SECTION, namespace)
+    assert {planned.config.seed for planned in study.runs} == {1}
+
+
+def test_a_notebook_with_a_misspelt_parameter_is_refused():
+    with pytest.raises(ValueError, match=r"parameter='num_stesp' is not known; did you mean 'num_steps'\?"):
+        from_notebook(SECTION, {"dataset": "digits", "num_stesp": 3})
+
+
+def test_fields_of_config_are_set_in_every_run():
+    study = prepare(SECTION, num_steps=3, learning_rate=0.125, batch_size=None)
+    assert {planned.config.learning_rate for planned in study.runs} == {0.125}
+    assert {planned.config.batch_size for planned in study.runs} == {250}  # None takes the preset's
+
+
+# Sweeps
+
+
+def test_only_missing_runs_are_trained(own, tmp_path, trained):
+    first = sweep_all(own, tmp_path)
+    assert trained == configs(own)
+    assert sweep_all(own, tmp_path, load_images=forbidden) == first
+    results.find(tmp_path, configs(own)[1]).unlink()
+    again = sweep_all(own, tmp_path)
+    assert trained[3:] == [configs(own)[1]]
+    assert [record["digest"] for record in again] == [config.digest for config in configs(own)]
+    assert [record["trace"] for record in again] == [record["trace"] for record in first]
+
+
+def test_a_config_that_occurs_twice_is_trained_once(own, tmp_path, trained):
+    twice = configs(own)[:1] * 2
+    records = sweep(twice, load_images=lambda: data.load(own), section=SECTION, device=CPU, root=tmp_path)
+    assert len(trained) == 1
+    assert records[0] == records[1]
+
+
+def test_a_run_made_in_another_section_is_used(own, tmp_path, trained):
+    sweep_all(own, tmp_path)
+    sweep_all(own, tmp_path, section="eq06_11_polyak", load_images=forbidden)
+    assert len(trained) == 3
+
+
+def test_an_interrupted_sweep_keeps_what_was_finished_and_goes_on_there(own, tmp_path, monkeypatch):
+    calls = []
+
+    def interrupted(config, *arguments, **options):
+        calls.append(config.seed)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return train(config, *arguments, **options)
+
+    monkeypatch.setattr(experiment, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep_all(own, tmp_path)
+    (kept,) = tmp_path.rglob("*.*")
+    before = kept.read_bytes()
+    records = sweep_all(own, tmp_path)
+    assert calls == [0, 1, 1, 2]
+    assert kept.read_bytes() == before
+    assert [record["config"]["seed"] for record in records] == [0, 1, 2]
+
+
+def test_a_sweep_that_runs_out_of_disk_keeps_what_was_finished(own, tmp_path, monkeypatch):
+    original, written = results.write_atomically, []
+
+    def full(path, text):
+        if written:
+            raise OSError(28, "No space left on device")
+        written.append(path)
+        original(path, text)
+
+    monkeypatch.setattr(results, "write_atomically", full)
+    with pytest.raises(RecordError, match=r"cannot write .*finished runs are kept"):
+        sweep_all(own, tmp_path)
+    assert [path.name for path in tmp_path.rglob("*.json")] == [written[0].name]
+
+
+def test_refresh_trains_again_and_replaces_in_place(own, tmp_path, trained):
+    sweep_all(own, tmp_path)
+    path = results.find(tmp_path, configs(own)[0])
+    content = results.load(path)
+    results.save({**content, "status": "old"}, path, refresh=True)
+    records = sweep_all(own, tmp_path, refresh=True, section="eq06_11_polyak")
+    assert len(trained) == 6
+    assert len(list(tmp_path.rglob("*.json"))) == 3
+    assert records[0]["status"] == results.load(path)["status"] == "finished"
+
+
+def test_a_changed_record_stops_the_sweep(own, tmp_path):
+    sweep_all(own, tmp_path)
+    path = results.find(tmp_path, configs(own)[2])
+    path.write_text(path.read_text(encoding="utf-8").replace('"finished"', '"finishes"'), encoding="utf-8")
+    with pytest.raises(RecordError, match=r"was changed after it was written.*delete it and run the section again"):
+        sweep_all(own, tmp_path)
+
+
+def test_a_record_under_the_name_of_another_run_is_refused(own, tmp_path):
+    sweep_all(own, tmp_path)
+    first, second = (results.find(tmp_path, config) for config in configs(own)[:2])
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(RecordError):
+        sweep_all(own, tmp_path)
+
+
+def test_a_record_holds_what_design_md_promises(own, tmp_path):
+    record = sweep_all(own, tmp_path)[0]
+    assert set(record) == {
+        "config", "digest", "section", "status", "history", "trace", "final", "ledger", "privacy", "provenance",
+        "sha256",
+    }  # fmt: skip
+    assert set(record["history"]) == {
+        "step", "loss", "train_accuracy", "test_accuracy", "step_size", "slack", "noise_scale", "gradient_norm"
+    }  # fmt: skip
+    assert record["privacy"]["nominal_epsilon"] == pytest.approx(record["config"]["total_epsilon"])
+    assert record["privacy"]["no_guarantee"] == "no per-example clip bounds what one record adds to the gradient"
+    assert sum(steps for entry in record["ledger"] for _, steps in entry["scales"]) == 3
+    assert record["provenance"]["dataset_sha256"] == data.load(own).sha256
+
+
+def test_a_killed_process_leaves_only_whole_records_and_the_next_goes_on(own, store, trained):
+    """SIGKILL cannot be caught: whatever is there afterwards was there the moment it was renamed."""
+    parameters = {"seeds": list(range(40)), "methods": ["cnn"], **{key: SMALL[key] for key in ("num_steps",)}}
+    command = [sys.executable, "-m", "cnndp", "run", SECTION, "--dataset", own, "--device", "cpu", "-p", "batch_size=8"]
+    command += [part for key, value in parameters.items() for part in ("-p", f"{key}={value!r}")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+    try:
+        deadline = time.monotonic() + 60
+        while len(list(store.rglob("*.json"))) < 3 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    kept = {path: path.read_bytes() for path in store.rglob("*.json")}
+    assert 3 <= len(kept) < 40
+    for path in kept:
+        assert results.load(path)["status"] == "finished"
+    finished = run(prepare(SECTION, dataset=own, device="cpu", batch_size=8, **parameters))
+    assert len(finished) == 40
+    assert len(trained) == 40 - len(kept)
+    assert all(path.read_bytes() == before for path, before in kept.items())
+
+
+# A user's own images
+
+
+@pytest.mark.parametrize(
+    ("shape", "model", "activation"),
+    [
+        ((8, 8), "mnist_cnn", "tanh"),
+        ((28, 28, 1), "mnist_cnn", "tanh"),
+        ((32, 32, 3), "cifar_cnn", "relu"),
+        ((9, 7, 3), "cifar_cnn", "relu"),
+    ],
+)
+def test_a_file_of_ones_own_runs_end_to_end(tmp_path, store, shape, model, activation):
+    source = write_npz(tmp_path / "my images.npz", shape)
+    study = prepare(SECTION, dataset=source, methods=["cnn_dp"], **SMALL)
+    finished = run(study)
+    assert [result.label for result in finished] == ["CNN-DP", "CNN-DP+L2", "CNN-DP (printed)"]
+    for result in finished:
+        assert result.record["config"]["model"] == model
+        assert result.record["config"]["activation"] == activation
+        assert result.record["config"]["dataset"].startswith("npz-my-images-")
+        assert result.record["final"]["last_step"] == 3
+    assert experiment.stored(study) == finished
+
+
+def test_a_chosen_activation_wins_over_the_one_for_colour_images(tmp_path):
+    source = write_npz(tmp_path / "colour.npz", (32, 32, 3))
+    study = prepare(SECTION, dataset=source, activation="tanh", **SMALL)
+    assert {(planned.config.model, planned.config.activation) for planned in study.runs} == {("cifar_cnn", "tanh")}
+
+
+def test_the_same_images_under_another_path_find_their_record(own, tmp_path, store, trained):
+    run(prepare(SECTION, dataset=own, methods=["cnn"], **SMALL))
+    (tmp_path / "elsewhere").mkdir()
+    other = tmp_path / "elsewhere" / "mine.npz"
+    with np.load(own) as stored:
+        np.savez_compressed(other, y=stored["y"], x=stored["x"][..., None])
+    run(prepare(SECTION, dataset=str(other), methods=["cnn"], **SMALL))
+    assert len(trained) == 1
+
+
+def test_other_images_under_the_same_name_are_other_data(own, tmp_path):
+    other = write_npz(tmp_path / "mine.npz", seed=1)
+    assert data.name_of(other) != data.name_of(own)
+    message = rf"is '{data.name_of(other)}', but the run was made on '{data.name_of(own)}'; pass the file"
+    with pytest.raises(ValueError, match=message):
+        experiment.load_for(configs(own)[0], other)
+
+
+def test_a_relative_path_is_a_dataset_too(own, store, monkeypatch, tmp_path):
+    write_npz(tmp_path / "here.npz")
+    monkeypatch.chdir(tmp_path)
+    (result,) = run(prepare(SECTION, dataset="here.npz", methods=["cnn"], **SMALL))
+    assert str(tmp_path) not in str(result.record)
+
+
+# Small parts
+
+
+def test_numbers_are_stored_with_seven_digits_and_never_as_nan():
+    assert significant(1 / 3) == 0.3333333
+    assert significant(1234567.89) == 1234568.0
+    assert [significant(value) for value in (math.inf, -math.inf, math.nan)] == [None] * 3
+    assert [significant(value) for value in (3, "text", None, True)] == [3, "text", None, True]
+
+
+def test_stored_gives_the_recorded_runs_and_trains_nothing(own, store, trained):
+    study = prepare(SECTION, dataset=own, **SMALL)
+    assert experiment.stored(study) == []
+    run(prepare(SECTION, dataset=own, methods=["cnn"], **SMALL))
+    assert [result.label for result in experiment.stored(study)] == ["noise-free"]
+    assert len(trained) == 1
+
+
+def test_status_tells_what_is_recorded(own, store):
+    study = prepare(SECTION, dataset=own, methods=["cnn", "cnn_dp"], readings=["reconstructed"], **SMALL)
+    run(prepare(SECTION, dataset=own, methods=["cnn"], **SMALL))
+    rows = experiment.status(SECTION, study.options, store)
+    assert [(row["label"], row["recorded"]) for row in rows] == [
+        ("noise-free", True),
+        ("CNN-DP", False),
+        ("CNN-DP+L2", False),
+    ]
+    assert rows[0]["seconds"] >= 0
+    assert rows[1]["device"] is None
+
+
+def test_a_record_of_older_numerics_is_outdated():
+    assert experiment.outdated({"config": {"numerics_version": NUMERICS_VERSION - 1}})
+    assert not experiment.outdated({"config": {"numerics_version": NUMERICS_VERSION}})

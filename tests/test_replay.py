@@ -1,0 +1,296 @@
+"""Replay: a number that does not come from this code is found, whether the record or the code was changed."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from cnndp import data, methods, models, noise, replay, results, training
+from cnndp.config import Config
+from cnndp.experiment import Result, make_record, prepare
+from cnndp.presets import preset
+from cnndp.replay import Difference, close, live_check, verdict
+from cnndp.results import RecordError
+
+NUM_STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    path = tmp_path_factory.mktemp("own") / "mine.npz"
+    rng = np.random.default_rng(0)
+    np.savez(path, x=rng.integers(0, 256, (60, 28, 28), dtype=np.uint8), y=np.arange(60) % 5)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def images(own):
+    return data.load(own)
+
+
+def make(images, path, **changes):
+    """Return a record that went through the store."""
+    config = preset("cnn_dp_gan", "reconstructed", images.name, NUM_STEPS, **{"batch_size": 16, **changes})
+    made = make_record(config, images, "fig07_ablation", torch.device("cpu"))
+    return results.load(results.save(made, path))
+
+
+@pytest.fixture(scope="module")
+def record(images, tmp_path_factory):
+    return make(images, tmp_path_factory.mktemp("store") / "record.json")
+
+
+def resealed(record, tmp_path, change):
+    """Return the record after a change by someone who computes its hash again."""
+    changed = copy.deepcopy(record)
+    change(changed)
+    return results.load(results.save(changed, tmp_path / "resealed.json"))
+
+
+# What passes
+
+
+@pytest.mark.parametrize("steps", [1, 10, NUM_STEPS, 1000])
+def test_a_fresh_record_passes(record, images, steps):
+    assert replay.replay(record, images, steps=steps) == []
+
+
+def test_a_record_made_with_other_threads_passes(record, images, monkeypatch):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert replay.replay(record, images, steps=NUM_STEPS) == []
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("learning_rate", [1e30, 1e38])
+def test_the_record_of_a_diverged_run_passes(images, tmp_path, learning_rate):
+    record = make(images, tmp_path / "record.json", learning_rate=learning_rate, activation="relu")
+    assert record["status"] == "diverged"
+    assert replay.replay(record, images) == []
+
+
+def test_replay_reports_each_step(record, images):
+    called = []
+    replay.replay(record, images, steps=4, on_step=called.append)
+    assert called == [1, 2, 3, 4]
+
+
+# A changed record
+
+
+@pytest.mark.parametrize("column", ["loss", "gradient_norm", "step_size"])
+@pytest.mark.parametrize("row", [0, 9])
+def test_one_percent_in_the_trace_is_found(record, images, tmp_path, column, row):
+    def change(content):
+        content["trace"][column][row] *= 1.01
+
+    (difference,) = replay.replay(resealed(record, tmp_path, change), images)
+    assert (difference.step, difference.quantity) == (row + 1, column)
+
+
+def test_a_number_taken_out_of_the_trace_is_found(record, images, tmp_path):
+    def change(content):
+        content["trace"]["loss"][3] = None
+
+    assert replay.replay(resealed(record, tmp_path, change), images)
+
+
+def test_a_trace_cut_short_is_no_pass(record, images, tmp_path):
+    def change(content):
+        content["trace"] = {name: [] for name in content["trace"]}
+
+    changed = resealed(record, tmp_path, change)
+    try:
+        differences = replay.replay(changed, images)
+    except RecordError:
+        return
+    assert differences, "a record without a trace passed although nothing was compared"
+
+
+def test_an_invented_accuracy_is_found(record, images, tmp_path):
+    def change(content):
+        content["history"]["test_accuracy"][-1] += 4
+
+    assert replay.replay(resealed(record, tmp_path, change), images, steps=NUM_STEPS)
+    assert not replay.replay(resealed(record, tmp_path / "b", change), images, steps=2)  # not reached
+
+
+def test_a_record_of_another_seed_or_rate_is_found(record, images, tmp_path):
+    for field, value in (("seed", 1), ("learning_rate", 0.31), ("total_epsilon", 100.0)):
+        changed = copy.deepcopy(record)
+        changed["config"][field] = value
+        assert replay.replay(changed, images), field
+
+
+# Changed code: each is a bug that a person could make
+
+
+def halved(monkeypatch):
+    monkeypatch.setattr(methods, "laplace_scale", lambda sensitivity, epsilon: sensitivity / epsilon / 2)
+
+
+def the_total_for_every_step(monkeypatch):
+    monkeypatch.setattr(methods, "step_epsilon", lambda t, budget: budget.initial_epsilon * NUM_STEPS)
+
+
+def one_step_late(monkeypatch):
+    monkeypatch.setattr(methods, "step_epsilon", lambda t, budget: budget.initial_epsilon + t * budget.increment)
+
+
+def noise_from_the_stream_of_the_batches(monkeypatch):
+    original = training.streams
+    monkeypatch.setattr(training, "streams", lambda seed: original(seed)._replace(noise=original(seed).batches))
+
+
+def one_draw_for_all_steps(monkeypatch):
+    def same(mechanism, num_params, num_steps, generator, device, block_size=16):
+        draw = noise.MECHANISMS[mechanism](num_params, 1.0, generator)
+        return (draw for _ in range(num_steps))
+
+    monkeypatch.setattr(training, "unit_noise", same)
+
+
+def no_noise_on_the_last_layer(monkeypatch):
+    original = training.unit_noise
+
+    def masked(*arguments, **options):
+        for draw in original(*arguments, **options):
+            yield torch.cat([draw[:-55], torch.zeros(55)])  # 10 weights and a bias for each of 5 classes...
+
+    monkeypatch.setattr(training, "unit_noise", masked)
+
+
+def gaussian_for_laplace(monkeypatch):
+    original = training.unit_noise
+    monkeypatch.setattr(training, "unit_noise", lambda mechanism, *rest: original("gaussian", *rest))
+
+
+def noise_before_the_sum_is_divided_twice(monkeypatch):
+    original = training.noisy_gradient
+
+    def twice(method, *arguments):
+        noisy = original(method, *arguments)
+        return noisy._replace(gradient=noisy.gradient / method.divisor)
+
+    monkeypatch.setattr(training, "noisy_gradient", twice)
+
+
+def the_same_batch_every_step(monkeypatch):
+    def first_only(num_train, batch_size, num_steps, generator):
+        batch = torch.randperm(num_train, generator=generator)[:batch_size]
+        return (batch for _ in range(num_steps))
+
+    monkeypatch.setattr(training.batches, "reshuffled", first_only)
+
+
+def other_initial_weights(monkeypatch):
+    original = models.build
+
+    def scaled(*arguments, **options):
+        model = original(*arguments, **options)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.02)
+        return model
+
+    monkeypatch.setattr(training.models, "build", scaled)
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        halved,
+        the_total_for_every_step,
+        one_step_late,
+        noise_from_the_stream_of_the_batches,
+        one_draw_for_all_steps,
+        no_noise_on_the_last_layer,
+        gaussian_for_laplace,
+        noise_before_the_sum_is_divided_twice,
+        the_same_batch_every_step,
+        other_initial_weights,
+    ],
+)
+def test_a_planted_bug_is_caught(record, images, monkeypatch, bug):
+    with monkeypatch.context() as patched:
+        bug(patched)
+        assert replay.replay(record, images), f"{bug.__name__} was not noticed"
+    assert replay.replay(record, images) == []
+
+
+# Refusals
+
+
+def test_a_record_of_other_numerics_is_refused(record, images):
+    changed = copy.deepcopy(record)
+    changed["config"]["numerics_version"] += 1
+    with pytest.raises(RecordError, match=r"has numerics_version=\d+, this code has \d+; run its section again"):
+        replay.replay(changed, images)
+
+
+def test_other_data_is_refused(record, images):
+    with pytest.raises(RecordError, match=r"was made on data of SHA-256 .*; pass the data that it was made from"):
+        replay.replay(record, images._replace(sha256="0" * 64))
+
+
+def test_no_steps_are_no_replay(record, images):
+    with pytest.raises(ValueError, match=r"steps=0 must be a whole number; the smallest allowed is 1"):
+        replay.replay(record, images, steps=0)
+
+
+# Parts
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        (1.0, 1.0009, True),
+        (1.0, 1.0011, False),
+        (-1.0, 1.0, False),
+        (0.0, 1e-7, True),
+        (None, float("nan"), True),
+        (None, float("inf"), True),
+        (None, None, True),
+        (None, 1.0, False),
+        (1.0, None, False),
+        (1.0, float("nan"), False),
+        (1.0, float("inf"), False),
+    ],
+)
+def test_close(before, after, same):
+    assert close(before, after, relative=1e-3, absolute=1e-6) == same
+
+
+def test_the_verdict_names_the_first_difference():
+    assert verdict([]) == "pass"
+    assert verdict([Difference(2, "loss", 1.0, 2.0)]) == "FAIL: step 2: loss is 2.0 here, 1.0 in the record"
+
+
+def study_with(record, own):
+    config = Config.from_dict(record["config"])
+    study = prepare("fig07_ablation", dataset=own, num_steps=NUM_STEPS, batch_size=config.batch_size)
+    return study, [Result("first", record), Result("second", record)]
+
+
+def test_the_live_check_is_one_stable_line_from_label_to_verdict(record, own):
+    study, stored = study_with(record, own)
+    lines = [live_check(study, stored, "second", steps=steps) for steps in (3, 3, 200)]
+    assert lines[0] == lines[1]
+    assert lines[0] == "second, seed 0: 3 of 12 steps trained again on this machine: pass"
+    assert lines[2] == "second, seed 0: 12 of 12 steps trained again on this machine: pass"
+
+
+def test_the_live_check_falls_back_to_the_first_label(record, own):
+    study, stored = study_with(record, own)
+    assert live_check(study, stored, "no such label", steps=1).startswith("first, seed 0: ")
+
+
+def test_the_live_check_fails_on_a_changed_record(record, own):
+    study, _ = study_with(record, own)
+    changed = copy.deepcopy(record)
+    changed["trace"]["loss"][0] *= 1.01
+    line = live_check(study, [Result("first", changed)], "first", steps=1)
+    assert ": FAIL: step 1: loss is" in line

@@ -1,0 +1,278 @@
+"""The run store: a record is whole, unchanged and where its Config says, or it is refused."""
+
+import errno
+import json
+import os
+import re
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cnndp import results
+from cnndp.batches import steps_per_epoch
+from cnndp.config import NUMERICS_VERSION, Config
+from cnndp.methods import scale_part
+from cnndp.presets import preset
+from cnndp.results import RecordError
+from cnndp.training import evaluation_steps
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+COMMITTED = sorted((REPOSITORY / "book" / "results").glob("*/*/*.json"))
+CONFIG = preset("cnn_dp", "reconstructed", "digits", 60)
+RECORD = {
+    "config": CONFIG.to_dict(),
+    "digest": CONFIG.digest,
+    "history": {"step": [0, 60], "test_accuracy": [9.5, 88.25], "loss": [None, 0.25]},
+    "final": {"test_accuracy": 88.0, "last_step": 60},
+    "note": "ε ± λ",
+}
+REMEDY = "restore it from version control, or delete it and run the section again"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return results.save(RECORD, results.path_for(tmp_path, "fig07_ablation", CONFIG))
+
+
+def content(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def files(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+# Round trip
+
+
+def test_what_was_saved_is_loaded(path):
+    assert {key: value for key, value in results.load(path).items() if key != "sha256"} == RECORD
+
+
+def test_saving_the_same_record_twice_gives_the_same_bytes(path):
+    before = path.read_bytes()
+    shuffled = dict(reversed(RECORD.items()))
+    results.save(shuffled, path, refresh=True)
+    assert path.read_bytes() == before
+
+
+def test_a_file_has_one_line_a_key_and_its_rights_are_those_of_a_document(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) == len(RECORD) + 3
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_the_place_of_a_record_tells_section_dataset_method_reading_seed_and_digest(tmp_path):
+    config = CONFIG.replace(seed=3)
+    expected = tmp_path / "fig07_ablation" / "digits" / f"cnn_dp-reconstructed-s3-{config.digest}.json"
+    assert results.path_for(tmp_path, "fig07_ablation", config) == expected
+
+
+def test_find_finds_this_very_config_in_any_section(path, tmp_path):
+    assert results.find(tmp_path, CONFIG) == path
+    assert results.find(tmp_path, CONFIG.replace(seed=1)) is None
+    assert results.find(tmp_path, CONFIG.replace(learning_rate=0.1)) is None
+    moved = tmp_path / "another_section" / "digits" / path.name
+    moved.parent.mkdir(parents=True)
+    path.rename(moved)
+    assert results.find(tmp_path, CONFIG) == moved
+    assert [found for found, _ in results.load_all(tmp_path)] == [moved]
+
+
+def test_find_in_a_folder_that_does_not_exist_is_none(tmp_path):
+    assert results.find(tmp_path / "nothing", CONFIG) is None
+
+
+# A record that is not what was written is refused
+
+
+def changed_by_one_percent(content):
+    content["final"]["test_accuracy"] *= 1.01
+
+
+def another_key(content):
+    content["extra"] = 1
+
+
+def without_hash(content):
+    del content["sha256"]
+
+
+def another_config(content):
+    content["config"]["learning_rate"] = 0.31
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (changed_by_one_percent, "was changed after it was written"),
+        (another_key, "was changed after it was written"),
+        (another_config, "was changed after it was written"),
+        (without_hash, "carries no sha256"),
+    ],
+)
+def test_a_changed_record_is_refused_by_name_with_the_remedy(path, change, reason):
+    edited = content(path)
+    change(edited)
+    path.write_text(json.dumps(edited), encoding="utf-8")
+    with pytest.raises(RecordError, match=re.escape(f"{path} {reason}")) as caught:
+        results.load(path)
+    assert REMEDY in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: raw[: len(raw) // 2],
+        lambda raw: b"",
+        lambda raw: b"no json",
+        lambda raw: b"\xff\xfe" + raw,
+        lambda raw: b"[1, 2]",
+        lambda raw: b"null",
+        lambda raw: raw.replace(b"88.25", b"NaN"),
+        lambda raw: re.sub(rb'"sha256": "\w+"', b'"sha256": 7', raw),
+    ],
+    ids=["truncated", "empty", "no json", "no text", "a list", "null", "NaN", "hash is a number"],
+)
+def test_a_damaged_file_is_refused_by_name_with_the_remedy(path, damage):
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(RecordError, match=re.escape(str(path))) as caught:
+        results.load(path)
+    assert REMEDY in str(caught.value)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path):
+    with pytest.raises(RecordError, match=r"nothing\.json is missing; restore it"):
+        results.load(tmp_path / "nothing.json")
+
+
+def test_formatting_is_not_content(path):
+    path.write_text(json.dumps(content(path), indent=4, sort_keys=True), encoding="utf-8")
+    assert results.load(path)["final"] == RECORD["final"]
+
+
+# Writing
+
+
+def test_a_record_is_never_overwritten_without_refresh(path):
+    before = path.read_bytes()
+    with pytest.raises(RecordError, match=r"exists already; a record is replaced only with refresh=True"):
+        results.save({**RECORD, "final": {}}, path)
+    assert path.read_bytes() == before
+    results.save({**RECORD, "final": {}}, path, refresh=True)
+    assert results.load(path)["final"] == {}
+
+
+def refuse(*arguments, **options):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def interrupt(*arguments, **options):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("place", ["cnndp.results.os.fsync", "cnndp.results.Path.replace"])
+@pytest.mark.parametrize(("failure", "error"), [(refuse, RecordError), (interrupt, KeyboardInterrupt)])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(path, tmp_path, monkeypatch, place, failure, error):
+    before = path.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(place, failure)
+        with pytest.raises(error):
+            results.save({**RECORD, "final": {}}, path, refresh=True)
+    assert path.read_bytes() == before
+    assert files(tmp_path) == [path.name]
+
+
+def test_a_full_disk_is_explained_with_the_remedy(path, monkeypatch):
+    monkeypatch.setattr("cnndp.results.os.fsync", refuse)
+    message = r"cannot write .*: No space left on device; free some space or set CNNDP_RESULTS .*run again"
+    with pytest.raises(RecordError, match=message):
+        results.save(RECORD, path, refresh=True)
+
+
+def test_a_folder_that_cannot_be_made_is_explained(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecordError, match=r"cannot write .*set CNNDP_RESULTS"):
+        results.save(RECORD, tmp_path / "file" / "record.json")
+
+
+def test_a_number_that_is_not_finite_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        results.save({"loss": float("nan")}, tmp_path / "record.json")
+    assert files(tmp_path) == []
+
+
+def test_the_environment_chooses_the_store(monkeypatch, tmp_path):
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
+    assert results.default_root() == tmp_path
+    monkeypatch.delenv("CNNDP_RESULTS")
+    assert results.default_root() == REPOSITORY / "book" / "results"
+
+
+# The committed records
+
+
+def test_the_records_that_git_tracks_are_there():
+    command = ["git", "-C", str(REPOSITORY), "ls-files", "book/results"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    assert listed == [] or COMMITTED != []
+    assert {REPOSITORY / name for name in listed} <= set(COMMITTED)
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_a_committed_record(path):
+    record = results.load(path)
+    config = Config.from_dict(record["config"])
+    assert record["digest"] == config.digest
+    assert path == results.path_for(REPOSITORY / "book" / "results", record["section"], config)
+    assert config.numerics_version == NUMERICS_VERSION
+    assert path.stat().st_size < 400_000
+    check_content(config, record)
+    check_ledger(config, record)
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r'"(/|~|[A-Za-z]:\\)|/(home|root|tmp|work|Users)/', text)
+    assert len(socket.gethostname()) < 4 or socket.gethostname() not in text
+
+
+def check_content(config, record):
+    finished = record["status"] == "finished"
+    assert record["status"] in ("finished", "diverged")
+    assert (record["final"]["last_step"] == config.num_steps) == finished
+    steps = evaluation_steps(config.num_steps)
+    assert record["history"]["step"] == [step for step in steps if finished or step < record["final"]["last_step"]]
+    assert record["trace"]["step"] == list(range(1, min(10, record["final"]["last_step"]) + 1))
+    for columns in (record["history"], record["trace"]):
+        assert {len(column) for column in columns.values()} == {len(columns["step"])}
+    assert 0 <= record["final"]["test_accuracy"] <= 100
+    # A sample and the whole set of one network cannot be far apart.
+    assert not finished or abs(record["final"]["test_accuracy"] - record["history"]["test_accuracy"][-1]) < 4
+    assert not finished or record["final"]["train_accuracy"] == record["history"]["train_accuracy"][-1]
+    assert re.fullmatch(r"[0-9a-f]{10}(-dirty)?", record["provenance"]["commit"])
+    assert re.fullmatch(r"[0-9a-f]{64}", record["provenance"]["dataset_sha256"])
+
+
+def check_ledger(config, record):
+    """The stored scales, nominal total and reason are recomputed from the Config alone."""
+    gradient = [entry for entry in record["ledger"] if entry["quantity"] == "gradient"]
+    assert {entry["mechanism"] for entry in gradient} == {config.mechanism}
+    stored = [scale for entry in gradient for scale, steps in entry["scales"] for _ in range(steps)]
+    rule = scale_part(config)
+    expected = [rule(t, gradient[0]["sensitivity"]) for t in range(1, record["final"]["last_step"] + 1)]
+    assert stored == pytest.approx(expected, rel=1e-6)
+    assert any(entry["quantity"] == "loss" for entry in record["ledger"]) == (config.step == "polyak")
+    assert record["privacy"]["nominal_epsilon"] == pytest.approx(config.total_epsilon, abs=1e-6)
+    assert record["privacy"]["exact_epsilon"] is None
+    assert record["privacy"]["no_guarantee"]
+
+
+def test_no_two_committed_records_are_of_one_config():
+    digests = [results.load(path)["digest"] for path in COMMITTED]
+    assert len(digests) == len(set(digests))
+
+
+def test_the_longest_reading_is_100_epochs_of_mnist():
+    long = [path for path in COMMITTED if results.load(path)["config"]["num_steps"] > 1200]
+    assert all(
+        results.load(path)["config"]["num_steps"] == 100 * steps_per_epoch(56_000, 250) == 22_400 for path in long
+    )
