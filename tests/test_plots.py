@@ -1,0 +1,180 @@
+"""Figures: axes say what they show and in which unit, lines carry names, and the bytes are stable."""
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Generator
+
+from cnndp import plots
+from cnndp.budget import budget_for_total
+from cnndp.experiment import Result
+from cnndp.toy import polyak_path
+
+STEPS = [0, 20, 60]
+
+
+def result(label, final, seed=0, *, steps=STEPS, num_steps=60, step_size=0.3):
+    accuracies = list(np.linspace(10.0, final, len(steps)))
+    record = {
+        "config": {"num_steps": num_steps, "seed": seed},
+        "status": "finished" if steps[-1] == num_steps else "diverged",
+        "history": {
+            "step": list(steps),
+            "train_accuracy": accuracies,
+            "test_accuracy": accuracies,
+            "step_size": [None, *[step_size] * (len(steps) - 1)],
+        },
+        "final": {"test_accuracy": final, "train_accuracy": final},
+    }
+    return Result(label, record)
+
+
+@pytest.fixture
+def results():
+    return [result("CNN", 50.0), result("CNN", 60.0, 1), result("CNN-DP", 90.0), result("CNN-DP", 96.0, 1)]
+
+
+def ablation(results):
+    return plots.ablation(results, {"CNN": 50.08}, 60)
+
+
+def schedules(results):
+    budgets = {f"r = {r:g}": budget_for_total(72.5, 30, r) for r in (1.0, 2.0)}
+    return plots.schedules(budgets, 30, 0.5, (2.0, 0.18))
+
+
+def bowl(results):
+    paths = {"no noise": polyak_path(5, Generator()), "cap 0.3": polyak_path(5, Generator(), max_step=0.3)}
+    return plots.bowl_paths(paths)
+
+
+def final(results):
+    return plots.final_accuracies(results)
+
+
+EVERY_FIGURE = pytest.mark.parametrize("draw", [ablation, schedules, bowl, final, plots.step_sizes])
+EVERY_CURVE = pytest.mark.parametrize("draw", [ablation, plots.step_sizes])
+
+
+def legend_of(figure):
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
+    return [text.get_text() for legend in legends if legend for text in legend.get_texts()]
+
+
+@EVERY_FIGURE
+def test_every_axis_says_what_it_shows(draw, results):
+    figure = draw(results)
+    for axes in figure.axes:
+        assert axes.get_xlabel()
+        # The rows of the bars are named one by one; panels that share their axis name it once.
+        assert axes.get_ylabel() or draw in (final, ablation)
+    if draw is ablation:
+        assert figure.axes[0].get_ylabel() == "accuracy (%)"
+        assert figure.axes[1].get_shared_y_axes().joined(*figure.axes)
+
+
+def test_accuracies_carry_their_unit_and_logarithmic_axes_say_so(results):
+    assert "(%)" in final(results).axes[0].get_xlabel()
+    left, right = plots.step_sizes(results).axes
+    assert (left.get_yscale(), left.get_ylabel()) == ("log", "step size (log)")
+    assert right.get_ylabel() == "accuracy (%)"
+
+
+@pytest.mark.parametrize(
+    ("draw", "names"),
+    [
+        (ablation, ["CNN", "CNN-DP"]),
+        (plots.step_sizes, ["CNN", "CNN-DP"]),
+        (schedules, ["r = 1", "r = 2"]),
+        (bowl, ["no noise", "cap 0.3"]),
+    ],
+)
+def test_every_line_has_its_name_in_the_legend_once(draw, names, results):
+    assert legend_of(draw(results)) == names
+
+
+def test_the_bars_are_the_means_and_the_dots_the_seeds(results):
+    (axes,) = final(results).axes
+    assert [bar.get_width() for bar in axes.patches] == [55.0, 93.0]
+    assert [sorted(line.get_xdata()) for line in axes.lines] == [[50.0, 60.0], [90.0, 96.0]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["CNN", "CNN-DP"]
+    assert {text.get_text() for text in axes.texts} == {"55.00", "93.00"}
+
+
+def test_the_curves_are_means_over_seeds(results):
+    left = ablation(results).axes[0]
+    line = next(line for line in left.lines if line.get_label() == "CNN")
+    assert list(line.get_xdata()) == STEPS
+    assert list(line.get_ydata()) == [10.0, 32.5, 55.0]
+    band = left.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx(55 + np.std([50, 60], ddof=1))
+
+
+def test_the_papers_number_is_drawn_where_it_is(results):
+    left = ablation(results).axes[0]
+    assert any(set(line.get_ydata()) == {50.08} for line in left.lines)
+    assert "P1 CNN 50.08 %" in [text.get_text() for text in left.texts]
+
+
+def test_runs_of_another_length_are_left_out_of_the_ablation(results):
+    assert legend_of(ablation([*results, result("long", 95.0, steps=[0, 500, 900], num_steps=900)])) == ["CNN", "CNN-DP"]
+
+
+def test_the_schedule_is_eq_4_and_eq_3(results):
+    left, right = schedules(results).axes
+    epsilons, scales = left.lines[1].get_ydata(), right.lines[1].get_ydata()
+    assert sum(epsilons) == pytest.approx(72.5)
+    assert epsilons[-1] == pytest.approx(2 * epsilons[0])
+    assert np.multiply(epsilons, scales) == pytest.approx(np.full(30, 0.5))
+
+
+@EVERY_CURVE
+@pytest.mark.parametrize("first", [True, False])
+def test_a_seed_that_diverged_is_drawn_with_the_others(draw, first, results):
+    diverged = result("CNN", 11.0, 2, steps=[0, 20])
+    figure = draw([diverged, *results] if first else [*results, diverged])
+    assert legend_of(figure) == ["CNN", "CNN-DP"]
+    longest = max(max(line.get_xdata()) for line in figure.axes[1].lines if line.get_label() == "CNN")
+    assert longest == 60
+
+
+@EVERY_CURVE
+def test_one_seed_alone_is_drawn_without_a_warning(draw, results):
+    assert legend_of(draw(results[:1])) == ["CNN"]
+
+
+@EVERY_FIGURE
+def test_the_same_records_give_the_same_bytes(draw, results):
+    first, second = (plots.png(draw(results)) for _ in range(2))
+    assert first == second
+    assert first.startswith(b"\x89PNG")
+    assert b"Matplotlib" not in first  # the version would change the bytes of an unchanged figure
+
+
+def test_other_numbers_give_another_picture(results):
+    assert plots.png(final(results)) != plots.png(final(results[:3]))
+
+
+@EVERY_FIGURE
+def test_a_picture_is_opaque_and_of_a_readable_size(draw, results):
+    picture = Image.open(io.BytesIO(plots.png(draw(results)))).convert("RGBA")
+    assert 900 <= picture.width <= 2000
+    assert 200 <= picture.height <= 1200
+    assert picture.getextrema()[3] == (255, 255)
+
+
+@EVERY_FIGURE
+def test_drawing_leaves_the_settings_of_matplotlib_alone(draw, results):
+    before = dict(mpl.rcParams)
+    assert isinstance(draw(results), Figure)
+    assert dict(mpl.rcParams) == before
+
+
+def test_the_first_eight_lines_of_a_panel_can_be_told_apart():
+    styles = [(style["color"], style["linestyle"]) for style in map(plots.style, range(8))]
+    assert len(set(styles)) == 8
+    assert len({colour for colour, _ in styles}) == 8

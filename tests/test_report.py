@@ -1,0 +1,200 @@
+"""Text from records: every number can be computed by hand, and none appears without a record."""
+
+import re
+
+import pytest
+
+from cnndp import report
+from cnndp.experiment import Result, prepare
+from cnndp.presets import preset
+
+
+def record(label, final, seed=0, *, train=80.0, curve=None, capped=0, last_step=60, **changes):
+    """Return a result as a finished run would give it, with the numbers that the reports read."""
+    method, reading, fields = "cnn_dp_gan_polyak", changes.pop("reading", "reconstructed"), dict(changes)
+    config = preset(method, reading, "digits", 60, seed=seed, **fields)
+    curve = curve or [10.0, final]
+    content = {
+        "config": config.to_dict(),
+        "digest": config.digest,
+        "status": "finished",
+        "history": {"step": [0, 60], "test_accuracy": curve},
+        "final": {"test_accuracy": final, "train_accuracy": train, "steps_at_cap": capped, "last_step": last_step},
+        "privacy": {"nominal_epsilon": 14.5, "exact_epsilon": None, "no_guarantee": "the loss is used raw"},
+        "provenance": {
+            "commit": "0123456789", "torch": "2.15.0", "device": "CPU (x86_64)", "seconds": 1000.4,
+            "dataset_sha256": "f" * 64,
+        },
+    }  # fmt: skip
+    return Result(label, content)
+
+
+@pytest.fixture
+def results():
+    return [
+        record("base", 90.0, 0, curve=[10.0, 95.0, 90.0], capped=30),
+        record("base", 92.0, 1, curve=[10.0, 93.0, 92.0], capped=60),
+        record("printed", 50.0, 0, reading="printed"),
+        record("other", 91.0, 1, capped=15),
+        record("other", 88.0, 0, capped=15),
+    ]
+
+
+def cells(markdown):
+    """Return the rows of a Markdown table as lists of cells, without the ruler."""
+    lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in markdown.splitlines()]
+    rows = [[cell.strip() for cell in line] for line in lines]
+    assert len({len(row) for row in rows}) == 1
+    assert set("".join(rows[1])) <= set(":-")
+    return [rows[0], *rows[2:]]
+
+
+# Single numbers
+
+
+@pytest.mark.parametrize(
+    ("values", "digits", "text"),
+    [
+        ([96.0, 98.0], 2, "97.00 ± 1.41 (2)"),
+        ([50.0], 2, "50.00 (1)"),
+        ([1.0, 2.0, 3.0], 1, "2.0 ± 1.0 (3)"),
+        ([-0.25, 0.25], 2, "0.00 ± 0.35 (2)"),
+    ],
+)
+def test_spread_is_mean_deviation_and_number(values, digits, text):
+    assert report.spread(values, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("label", "statistic", "text"),
+    [
+        ("base", "final", "91.00 ± 1.41 % (2)"),
+        ("base", "max", "94.00 ± 1.41 % (2)"),
+        ("base", "train", "80.00 ± 0.00 % (2)"),
+        ("base", "capped", "75.00 ± 35.36 % (2)"),
+        ("printed", "final", "50.00 % (1)"),
+    ],
+)
+def test_a_number_for_prose_by_hand(results, label, statistic, text):
+    assert report.measured(results, label, statistic) == text
+
+
+def test_a_number_without_records_is_refused(results):
+    with pytest.raises(ValueError, match=r"label='bsae' has no records; known: base, printed, other"):
+        report.measured(results, "bsae", "final")
+    with pytest.raises(ValueError, match=r"label='base' has no records"):
+        report.measured([], "base", "final")
+
+
+def test_an_unknown_statistic_is_refused(results):
+    with pytest.raises((ValueError, KeyError), match="median"):
+        report.measured(results, "base", "median")
+
+
+def test_the_share_of_capped_steps_is_of_the_steps_that_ran():
+    stopped = record("diverged", 10.0, capped=6, last_step=12)
+    assert report.measured([stopped], "diverged", "capped") == "50.00 % (1)"
+
+
+# Tables
+
+
+def test_the_accuracy_table_has_one_row_a_label_with_numbers_by_hand(results):
+    header, *rows = cells(report.accuracy_table(results))
+    assert header[3:6] == ["Train %", "Highest test %", "Final test %"]
+    assert rows == [
+        ["base", "reconstructed", "60", "80.00 ± 0.00 (2)", "94.00 ± 1.41 (2)", "91.00 ± 1.41 (2)", "14.5"],
+        ["printed", "printed", "60", "80.00 (1)", "50.00 (1)", "50.00 (1)", "14.5"],
+        ["other", "reconstructed", "60", "80.00 ± 0.00 (2)", "89.50 ± 2.12 (2)", "89.50 ± 2.12 (2)", "14.5"],
+    ]
+
+
+def test_differences_are_paired_by_seed(results):
+    """Seed 0: 88 - 90 = -2; seed 1: 91 - 92 = -1; the records come in another order."""
+    _, *rows = cells(report.difference_table(results, "base"))
+    assert rows == [
+        ["base", "91.00 ± 1.41 (2)", ""],
+        ["printed", "50.00 (1)", "-40.00 (1)"],
+        ["other", "89.50 ± 2.12 (2)", "-1.50 ± 0.71 (2)"],
+    ]
+
+
+def test_differences_survive_labels_that_share_no_seed_with_the_base(results):
+    _, *rows = cells(report.difference_table([*results, record("late", 70.0, 7)], "base"))
+    assert rows[-1][:2] == ["late", "70.00 (1)"]
+
+
+def test_differences_to_a_label_that_was_not_run_are_the_plain_table(results):
+    assert report.difference_table(results, "nothing") == report.accuracy_table(results)
+
+
+def test_the_cap_table_tells_who_has_no_cap(results):
+    _, *rows = cells(report.cap_table(results))
+    assert rows[0] == ["base", "91.00 ± 1.41 (2)", "75.0 ± 35.4 (2)"]
+    assert rows[1][2] == "no cap"
+    assert rows[2][2] == "25.0 ± 0.0 (2)"
+
+
+def test_a_bar_in_a_label_does_not_end_a_cell():
+    assert cells(report.table([["a|b", "c"]], ("x", "y")))[1] == ["a\\|b", "c"]
+
+
+def test_a_run_without_noise_shows_a_dash_for_its_total():
+    assert report.nominal({"privacy": {"nominal_epsilon": None}}) == "–"
+    assert report.nominal({"privacy": {"nominal_epsilon": 90.833333}}) == "90.8333"
+
+
+def test_table_ii_does_not_follow_from_eq_5_by_hand():
+    """MNIST: totals 72.5 and 137.5 at 300 and 600 make 266.0? Fitted by hand, T = 1200 gives what the note says."""
+    _, *rows = cells(report.table_two_check())
+    assert [row[0] for row in rows] == ["MNIST", "Fashion-MNIST", "CIFAR-10"]
+    # Two computations made by hand for the design: 266.0, 557.0, 135.0 where the table has 279.5, 960, 687.6.
+    assert [row[4:] for row in rows] == [["266.0", "279.5"], ["557.0", "960"], ["135.0", "687.6"]]
+
+
+# Notes
+
+
+def test_every_run_without_a_guarantee_is_named_with_the_reason(results):
+    results[2].record["privacy"]["no_guarantee"] = "no noise was added to the gradient"
+    assert report.guarantee_note(results).splitlines() == [
+        "- **No guarantee**: the loss is used raw (base, other).",
+        "- **No guarantee**: no noise was added to the gradient (printed).",
+    ]
+
+
+def test_a_run_that_has_a_guarantee_is_not_called_one_without(results):
+    results[2].record["privacy"]["no_guarantee"] = None
+    assert "printed" not in report.guarantee_note(results)
+
+
+def test_the_source_note_sums_up_where_the_numbers_come_from(results):
+    note = report.source_note(prepare("fig07_ablation", num_steps=60), results)
+    assert note.startswith("*Source.* records: 5 of section `fig07_ablation` on digits (`")
+    for fact in (
+        f"`{results[0].record['digest']}` to `{results[-1].record['digest']}`",
+        "steps: 60; batch size: 250; seeds: 0, 1;",
+        "code: commit `0123456789`, torch 2.15.0;",
+        "device: CPU (x86_64);",
+        "seconds: 5,002 in all;",
+        "data: SHA-256 `ffffffffffff`.",
+    ):
+        assert fact in note
+
+
+def test_the_verdicts_are_of_this_section_and_dataset(results):
+    study = prepare("fig07_ablation", num_steps=60)
+    assert report.verdict_table(study, results) == "P1 states no number for this section on digits."
+    table = report.verdict_table(prepare("fig07_ablation", dataset="mnist"), [])
+    assert "not yet run" in table
+    assert "50.08" in table
+
+
+def test_labels_keep_the_order_in_which_they_appear(results):
+    grouped = report.by_label(results)
+    assert list(grouped) == ["base", "printed", "other"]
+    assert [len(records) for records in grouped.values()] == [2, 1, 2]
+
+
+def test_listed_names_each_value_once_in_order():
+    assert report.listed(["b", "a", "b"]) == "b, a"
