@@ -66,7 +66,10 @@ def test_a_run_prints_its_accuracies_and_is_recorded(call, own, store):
 
 def test_a_second_run_repeats_nothing_and_refresh_does(call, recorded, store):
     (path,) = store.rglob("*.json")
-    before, arguments = path.stat().st_mtime_ns, ("fig07_ablation", "--dataset", recorded, *SMALL, "-p", "methods=['cnn']")
+    before, arguments = (
+        path.stat().st_mtime_ns,
+        ("fig07_ablation", "--dataset", recorded, *SMALL, "-p", "methods=['cnn']"),
+    )
     assert call("run", *arguments)[0] == 0
     assert path.stat().st_mtime_ns == before
     assert call("run", *arguments, "--refresh")[0] == 0
@@ -92,12 +95,13 @@ def test_a_sweep_runs_every_section(call, own, store):
 
 
 def test_status_tells_what_is_recorded(call, store):
-    arguments = ("run", "fig07_ablation", "-p", "num_steps=60", "-p", "methods=['nothing']")
-    assert call(*arguments)[0] == 1
     status, out, _ = call("status", "--datasets", "digits", "--profile", "small")
     assert status == 0
     assert re.search(r"fig07_ablation +digits +CNN-DP-GAN +60 +1 +0 +-", out)
     assert len(out.splitlines()) == 1 + 13 + 8 + 8
+    run = ("run", "fig07_ablation", "-p", "num_steps=60", "-p", "methods=['cnn_noisy']", "-p", "batch_size=8")
+    assert call(*run, "--device", "cpu")[0] == 0  # another batch size is another run
+    assert call("status", "--datasets", "digits", "--profile", "small")[1] == out
 
 
 def test_data_verifies_a_dataset(call):
@@ -116,7 +120,10 @@ def test_replay_takes_single_records(call, recorded, store):
 
 
 def test_a_sample_verifies_all_and_replays_at_most_so_many(call, own, store):
-    assert call("run", "fig07_ablation", "--dataset", own, *SMALL, "-p", "seeds=[0,1,2,3,4]", "-p", "methods=['cnn']")[0] == 0
+    assert (
+        call("run", "fig07_ablation", "--dataset", own, *SMALL, "-p", "seeds=[0,1,2,3,4]", "-p", "methods=['cnn']")[0]
+        == 0
+    )
     for sample in (1, 2, 3, 5, 9):
         _, out, _ = call("replay", "--dataset", own, "--sample", str(sample))
         assert 1 <= out.count("pass  ") <= sample

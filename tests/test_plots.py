@@ -121,7 +121,10 @@ def test_the_papers_number_is_drawn_where_it_is(results):
 
 
 def test_runs_of_another_length_are_left_out_of_the_ablation(results):
-    assert legend_of(ablation([*results, result("long", 95.0, steps=[0, 500, 900], num_steps=900)])) == ["CNN", "CNN-DP"]
+    assert legend_of(ablation([*results, result("long", 95.0, steps=[0, 500, 900], num_steps=900)])) == [
+        "CNN",
+        "CNN-DP",
+    ]
 
 
 def test_the_schedule_is_eq_4_and_eq_3(results):

@@ -50,7 +50,12 @@ def test_the_null_device_is_a_fine_target(monkeypatch, capfd):
 def test_the_file_is_closed_when_the_work_fails(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNDP_PROGRESS", str(tmp_path / "progress"))
     opened = []
-    with pytest.raises(RuntimeError, match="the work failed"), progress_bar(3, "step") as bar:
-        opened.append(bar.fp)
-        raise RuntimeError("the work failed")
+
+    def work():
+        with progress_bar(3, "step") as bar:
+            opened.append(bar.fp)
+            raise RuntimeError("the work failed")
+
+    with pytest.raises(RuntimeError, match="the work failed"):
+        work()
     assert opened[0].closed

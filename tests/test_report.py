@@ -145,10 +145,12 @@ def test_a_run_without_noise_shows_a_dash_for_its_total():
 
 
 def test_table_ii_does_not_follow_from_eq_5_by_hand():
-    """MNIST: totals 72.5 and 137.5 at 300 and 600 make 266.0? Fitted by hand, T = 1200 gives what the note says."""
+    """With a, b the totals at 300 and 600, Eq. (5) at 1200 is 6 b - 8 a."""
     _, *rows = cells(report.table_two_check())
     assert [row[0] for row in rows] == ["MNIST", "Fashion-MNIST", "CIFAR-10"]
-    # Two computations made by hand for the design: 266.0, 557.0, 135.0 where the table has 279.5, 960, 687.6.
+    for row in rows:
+        a, b = map(float, row[1].split(","))
+        assert float(row[4]) == pytest.approx(6 * b - 8 * a, abs=0.05)
     assert [row[4:] for row in rows] == [["266.0", "279.5"], ["557.0", "960"], ["135.0", "687.6"]]
 
 

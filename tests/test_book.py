@@ -1,0 +1,304 @@
+"""The book's own code: the page check finds each planted fault, and numbers come from records alone."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from docutils.parsers.rst.states import Inliner
+from docutils.utils import new_document
+
+from cnndp import experiment, results
+from cnndp.sections import SECTIONS
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+README = BOOK.parent / "README.md"
+RECORDED = sorted((BOOK / "results" / "fig07_ablation" / "mnist").glob("*.json"))
+
+
+def module(name):
+    path = BOOK / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"book_{path.stem}", path)
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def check_html():
+    return module("check_html")
+
+
+@pytest.fixture(scope="module")
+def readme():
+    return module("readme")
+
+
+@pytest.fixture(scope="module")
+def companion():
+    return module("_ext/companion")
+
+
+@pytest.fixture
+def empty_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "store"))
+
+
+@pytest.fixture
+def own_store(monkeypatch):
+    """Read the records of the repository, whatever the environment says."""
+    monkeypatch.delenv("CNNDP_RESULTS", raising=False)
+
+
+# The check of the built pages
+
+TEXT = "Enough words to be a page that somebody would want to read to its end."
+
+
+def page(body, head=""):
+    return (
+        f"<html><head>{head}</head><body><article><h1 id='top'>A page</h1><p>{TEXT}</p>{body}</article></body></html>"
+    )
+
+
+GOOD = page(
+    "<h2 id='part'>Part</h2><a href='other.html#part%20two'>a</a> <a href='#part'>b</a> <a href='#'>c</a>"
+    "<a href='other.html'>d</a> <a href='https://example.org/page'>e</a> <a href='mailto:a@example.org'>f</a>"
+    "<img src='figure.png' alt='Two curves of accuracy'>",
+    head="<link rel='stylesheet' href='style.css'><link rel='canonical' href='https://example.org'>"
+    "<script src='code.js'></script>",
+)
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Return a function that builds a book of three pages whose first one is given."""
+
+    def build(text):
+        folder = tmp_path / "html" / "book"
+        folder.mkdir(parents=True)
+        (folder / "index.html").write_text(text, encoding="utf-8")
+        (folder / "other.html").write_text(page("<h2 id='part two'>Part</h2>"), encoding="utf-8")
+        (folder.parent / "index.html").write_text("<meta http-equiv='Refresh' content='0; url=book/index.html'>")
+        (folder.parent / "search.html").write_text("<html></html>")
+        return folder.parent
+
+    return build
+
+
+def test_a_good_page_passes(check_html, site):
+    assert check_html.problems(site(GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "head", "message"),
+    [
+        ("<a href='other.html#nothing'>x</a>", "", "links to other.html#nothing, which has no such anchor"),
+        ("<a href='#nothing'>x</a>", "", "links to #nothing, which has no such anchor"),
+        ("<a href='missing.html'>x</a>", "", "links to missing.html, which does not exist"),
+        ("<a href='../_sources/missing.ipynb'>x</a>", "", "links to ../_sources/missing.ipynb, which does not exist"),
+        ("", "<script src='https://cdn.example.org/a.js'></script>", "loads https://cdn.example.org/a.js from outside"),
+        ("", "<script src='//cdn.example.org/a.js'></script>", "loads //cdn.example.org/a.js from outside"),
+        ("", "<link rel='stylesheet' href='http://example.org/a.css'>", "loads http://example.org/a.css from outside"),
+        ("<img src='https://example.org/a.png' alt='A very good text'>", "", "loads https://example.org/a.png"),
+        ("<iframe src='https://example.org'></iframe>", "", "loads https://example.org from outside"),
+        ("<img src='a.png'>", "", "picture a.png has alternative text ''"),
+        ("<img src='a.png' alt='a.png'>", "", "picture a.png has alternative text 'a.png'"),
+    ],
+)
+def test_a_planted_fault_is_found(check_html, site, body, head, message):
+    (problem,) = check_html.problems(site(page(body, head)))
+    assert problem.startswith("book/index.html: ")
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<html><body></body></html>", "has no heading"),
+        (f"<article><p>{TEXT}</p></article>", "has no heading"),
+        ("<article><h1>Title</h1></article>", "has hardly any text"),
+    ],
+)
+def test_an_empty_page_is_found(check_html, site, text, message):
+    assert check_html.problems(site(text)) == [f"book/index.html: {message}"]
+
+
+def test_a_build_without_a_book_is_a_problem(check_html, tmp_path):
+    (problem,) = check_html.problems(tmp_path)
+    assert "book/index.html is missing" in problem
+
+
+@pytest.mark.parametrize(("text", "status"), [(GOOD, 0), (page("<a href='missing.html'>x</a>"), 1)])
+def test_the_exit_status_tells_whether_there_are_problems(site, text, status):
+    command = [sys.executable, str(BOOK / "check_html.py"), str(site(text))]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == status
+    assert ended.stdout == f"4 pages checked, {status} problems\n"
+
+
+# README's card
+
+
+def test_what_stands_between_the_markers_is_replaced(readme):
+    text = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
+    once = readme.fill(text, "new | card")
+    assert once == f"before\n{readme.BEGIN}\n\nnew | card\n\n{readme.END}\nafter\n"
+    assert readme.fill(once, "new | card") == once
+
+
+@pytest.mark.parametrize("markers", ["", "{begin}", "{end}", "{end} {begin}"])
+def test_a_readme_without_its_markers_is_refused(readme, markers):
+    text = markers.format(begin=readme.BEGIN, end=readme.END)
+    with pytest.raises(ValueError, match=r"README\.md needs the lines .*, in this order"):
+        readme.fill(text, "card")
+
+
+def test_the_readme_has_the_markers_once(readme):
+    text = README.read_text(encoding="utf-8")
+    assert (text.count(readme.BEGIN), text.count(readme.END)) == (1, 1)
+    readme.fill(text, "card")
+
+
+@pytest.mark.skipif(len(RECORDED) < 40, reason="needs the recorded runs of Fig. 7 on MNIST, all eight labels")
+def test_the_card_is_what_the_records_give(readme, own_store):
+    assert f"{readme.BEGIN}\n\n{readme.card()}\n\n{readme.END}" in README.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(len(RECORDED) < 40, reason="needs the recorded runs of Fig. 7 on MNIST, all eight labels")
+def test_a_changed_record_reaches_no_card(readme, tmp_path, monkeypatch):
+    folder = tmp_path / "fig07_ablation" / "mnist"
+    folder.mkdir(parents=True)
+    for path in RECORDED:
+        (folder / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
+    assert readme.card()
+    changed = next(folder.glob("cnn-reconstructed-s0-*.json"))
+    changed.write_text(
+        re.sub(r'("test_accuracy": )9', r"\g<1>8", changed.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    with pytest.raises(results.RecordError, match="was changed after it was written"):
+        readme.card()
+
+
+def test_without_records_there_is_no_card(readme, empty_store):
+    with pytest.raises(ValueError, match=r"label='noise-free' has no records"):
+        readme.card()
+
+
+# The Sphinx extension
+
+
+@pytest.fixture
+def role(companion):
+    """Return a function that renders the role: (text, messages)."""
+
+    def render(text):
+        inliner, document = Inliner(), new_document("page")
+        document.reporter.report_level = 5
+        inliner.reporter, inliner.document, inliner.parent = document.reporter, document, document
+        found, messages = companion.measured_role("measured", f"{{measured}}`{text}`", text, 1, inliner)
+        return "".join(node.astext() for node in found), messages
+
+    return render
+
+
+@pytest.mark.skipif(not RECORDED, reason="needs the recorded runs of Fig. 7 on MNIST")
+def test_a_number_in_prose_is_the_records(role, own_store):
+    text, messages = role("fig07_ablation:mnist:noise-free:final")
+    study = experiment.prepare("fig07_ablation", dataset="mnist", profile="paper")
+    final = [
+        result.record["final"]["test_accuracy"] for result in experiment.stored(study) if result.label == "noise-free"
+    ]
+    assert messages == []
+    assert text.startswith(f"{sum(final) / len(final):.2f} ± ")
+    assert text.endswith(f" % ({len(final)})")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fig07_ablation:mnist:noise-free:final", "has no records"),
+        ("fig07_ablaton:mnist:CNN:final", "did you mean 'fig07_ablation'"),
+        ("fig07_ablation:mnst:CNN:final", "did you mean 'mnist'"),
+        ("fig07_ablation:CNN", "not enough values"),
+    ],
+)
+def test_a_number_without_records_is_an_error_of_the_build(role, empty_store, text, message):
+    _, (error,) = role(text)
+    assert error["level"] == 3
+    assert message in error.astext()
+
+
+@pytest.mark.skipif(not RECORDED, reason="needs the recorded runs of Fig. 7 on MNIST")
+def test_an_unknown_statistic_is_an_error_of_the_build(role, own_store):
+    _, (error,) = role("fig07_ablation:mnist:noise-free:median")
+    assert "median" in error.astext()
+
+
+def rows(markdown):
+    lines = markdown.splitlines()
+    assert all(line.startswith("| ") and line.endswith(" |") for line in lines)
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+    return lines[2:]
+
+
+def test_the_comparison_keeps_every_claim_without_records(companion, empty_store):
+    assert all(
+        "not yet run" in row or "inconsistent" in row or "not testable" in row for row in rows(companion.comparison())
+    )
+    part = rows(companion.comparison("fig07_ablation"))
+    assert 0 < len(part) < len(rows(companion.comparison()))
+
+
+@pytest.mark.skipif(len(RECORDED) < 40, reason="needs the recorded runs of Fig. 7 on MNIST, all eight labels")
+def test_the_comparison_has_a_verdict_where_there_are_records(companion, own_store):
+    table = rows(companion.comparison("fig07_ablation"))
+    assert any("reproduced |" in row for row in table)
+
+
+def test_the_statistics_have_one_row_a_run_and_say_what_is_missing(companion, empty_store):
+    table = rows(companion.run_statistics())
+    assert len(table) == 9 + 13 + 8
+    assert all("not yet run" in row for row in table)
+    for section in SECTIONS:
+        assert any(f"`{section}`" in row for row in table)
+
+
+@pytest.mark.skipif(len(RECORDED) < 40, reason="needs the recorded runs of Fig. 7 on MNIST, all eight labels")
+def test_the_statistics_count_the_records(companion, own_store):
+    (row,) = [row for row in rows(companion.run_statistics()) if "| noise-free |" in row]
+    assert "| 5 of 5 |" in row
+
+
+def test_the_extension_registers_what_its_pages_use(companion):
+    registered = []
+
+    class App:
+        def add_role(self, name, function):
+            registered.append(name)
+
+        def add_directive(self, name, directive):
+            registered.append(name)
+
+        def connect(self, event, function):
+            registered.append(event)
+
+    assert companion.setup(App())["parallel_read_safe"]
+    assert registered == ["measured", "comparison", "run-statistics", "config-inited"]
+
+
+def test_every_number_that_the_pages_ask_for_names_a_run_of_the_plan(companion):
+    """A label that was renamed would else be found only by a build with all records."""
+    asked = {
+        tuple(found.split(":"))
+        for path in BOOK.glob("*.md")
+        for found in re.findall(r"\{measured\}`([^`]+)`", path.read_text(encoding="utf-8"))
+    }
+    assert len(asked) > 10
+    for section, dataset, label, statistic in asked:
+        labels = {run.label for run in experiment.prepare(section, dataset=dataset, profile="paper").runs}
+        assert label in labels, (section, label)
+        assert statistic in ("final", "train", "max", "capped")

@@ -1,0 +1,239 @@
+"""Notebooks: sources are bare and described, executed ones are whole, and parameters do what they say."""
+
+import ast
+import base64
+import io
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import papermill
+import pytest
+import yaml
+from papermill.exceptions import PapermillExecutionError
+from PIL import Image
+
+from cnndp import results
+from cnndp.experiment import PARAMETERS
+from cnndp.sections import SECTIONS
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
+RUNS = sorted(NOTEBOOKS.glob("runs/*/*.ipynb"))
+EVERY_SOURCE = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+EVERY_RUN = pytest.mark.parametrize("path", RUNS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+
+
+def cells_of(path, kind="code"):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def figures_of(path):
+    return [cell for cell in cells_of(path) if "figure" in cell.metadata.get("mystnb", {})]
+
+
+def labels_of(path):
+    return [cell.metadata.mystnb.figure.name for cell in figures_of(path)]
+
+
+def outputs_of(cell, kind):
+    return [output["data"][kind] for output in cell.outputs if kind in output.get("data", {})]
+
+
+# Sources
+
+
+def test_every_section_has_its_notebook():
+    assert [path.stem for path in SOURCES] == sorted(SECTIONS)
+
+
+@EVERY_SOURCE
+def test_a_source_is_valid_and_holds_no_outputs(path):
+    nbformat.validate(nbformat.read(path, as_version=4))
+    for cell in cells_of(path):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+
+
+@EVERY_SOURCE
+def test_a_source_has_one_parameters_cell_with_exactly_the_known_names(path):
+    tagged = [cell for cell in cells_of(path) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    names = [target.id for line in ast.parse(tagged[0].source).body for target in line.targets]
+    assert names == list(PARAMETERS)
+    defaults = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(tagged[0].source).body}
+    assert all(type(value) in PARAMETERS[name] for name, value in defaults.items())
+    assert (defaults["dataset"], defaults["profile"]) == ("digits", "small")  # needs no network and little time
+
+
+@EVERY_SOURCE
+def test_parameters_are_checked_in_the_next_code_cell_under_the_notebooks_own_name(path):
+    code = cells_of(path)
+    assert f'experiment.from_notebook("{path.stem}", globals())' in code[1].source
+
+
+@EVERY_SOURCE
+def test_every_figure_has_a_text_for_those_who_do_not_see_it_and_a_caption(path):
+    figures = figures_of(path)
+    assert figures
+    for cell in figures:
+        assert len(cell.metadata.mystnb.image.alt.split()) >= 8
+        assert len(cell.metadata.mystnb.figure.caption.split()) >= 8
+        assert cell.metadata.mystnb.figure.name.startswith("fig-")
+    assert sum("plots.png(" in cell.source for cell in cells_of(path)) == len(figures)
+
+
+@EVERY_SOURCE
+def test_notebooks_compute_nothing_themselves(path):
+    for cell in cells_of(path):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+                assert node.end_lineno - node.lineno < 2
+        assert len(cell.source.splitlines()) <= 12
+
+
+@EVERY_SOURCE
+def test_a_source_names_its_records_checks_one_live_and_says_what_is_guaranteed(path):
+    code = "\n".join(cell.source for cell in cells_of(path))
+    for part in ("report.source_note(", "replay.live_check(", "report.guarantee_note("):
+        assert part in code
+
+
+def test_labels_are_unique_across_the_sources():
+    labels = [label for path in SOURCES for label in labels_of(path)]
+    assert len(labels) == len(set(labels))
+
+
+# Executed ones
+
+
+@EVERY_RUN
+def test_a_run_is_whole(path):
+    made = nbformat.read(path, as_version=4)
+    nbformat.validate(made)
+    for cell in cells_of(path):
+        assert cell.execution_count is not None
+        assert not any(output.output_type == "error" for output in cell.outputs)
+        assert not any(output.get("name") == "stderr" for output in cell.outputs)
+        assert "papermill" not in cell.metadata
+        assert "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
+    assert made.metadata.keys() == {"kernelspec", "language_info"}
+    assert path.stat().st_size < 1_500_000
+
+
+@EVERY_RUN
+def test_a_run_holds_no_place_of_the_machine_that_made_it(path):
+    made = nbformat.read(path, as_version=4)
+    for cell in made.cells:
+        texts = [cell.source, *(output.get("text", "") for output in cell.get("outputs", []))]
+        texts += [
+            text
+            for output in cell.get("outputs", [])
+            for kind, text in output.get("data", {}).items()
+            if "text" in kind
+        ]
+        if path.parent.name.startswith("npz-") and "injected-parameters" in cell.metadata.get("tags", []):
+            continue
+        assert not re.search(r"/(home|root|tmp|work|Users|private)/|[A-Z]:\\", "\n".join(texts))
+
+
+@EVERY_RUN
+def test_a_run_has_its_pictures_and_its_source_still_reads_the_same(path):
+    for cell in figures_of(path):
+        (picture,) = outputs_of(cell, "image/png")
+        assert isinstance(picture, str)
+        assert len(picture) > 5000
+    source, executed = (
+        [cell.source for cell in cells_of(one) if "injected-parameters" not in cell.metadata.get("tags", [])]
+        for one in (NOTEBOOKS / path.name, path)
+    )
+    assert executed == source
+
+
+@EVERY_RUN
+def test_a_run_has_the_parameters_of_the_matrix(path):
+    matrix = yaml.safe_load((NOTEBOOKS / "matrix.yml").read_text(encoding="utf-8"))
+    own = path.parent.name.startswith("npz-")
+    expected = (matrix["own"] if own else matrix["runs"][path.parent.name])[path.stem]
+    (injected,) = [cell for cell in cells_of(path) if "injected-parameters" in cell.metadata.get("tags", [])]
+    given = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(injected.source).body}
+    assert own or given["dataset"] == path.parent.name
+    assert {name: value for name, value in given.items() if name != "dataset"} == expected
+
+
+@EVERY_RUN
+def test_the_live_check_of_a_run_passed(path):
+    checks = [
+        output.text
+        for cell in cells_of(path)
+        if "live_check" in cell.source
+        for output in cell.outputs
+        if "text" in output
+    ]
+    assert len(checks) == 1
+    assert checks[0].endswith("trained again on this machine: pass\n")
+
+
+def test_labels_are_unique_across_all_runs():
+    labels = [label for path in RUNS for label in labels_of(path)]
+    assert len(labels) == len(set(labels))
+
+
+# Smoke: through papermill as a reader would call it
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Return a function that executes Fig. 7 in `tmp_path` and returns its code cells."""
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "store"))
+    monkeypatch.setenv("CNNDP_PROGRESS", str(tmp_path / "progress"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def execute(**parameters):
+        target = tmp_path / "out.ipynb"
+        given = {"num_steps": 4, "seeds": [0], "device": "cpu", **parameters}
+        source = str(NOTEBOOKS / "fig07_ablation.ipynb")
+        papermill.execute_notebook(source, str(target), given, cwd=str(tmp_path), progress_bar=False)
+        return cells_of(target)
+
+    return execute
+
+
+def check_smoke(cells, store, num_runs, dataset):
+    stored = [record for _, record in results.load_all(store)]
+    assert len(stored) == num_runs
+    assert {record["config"]["num_steps"] for record in stored} == {4}
+    assert {record["config"]["dataset"][: len(dataset)] for record in stored} == {dataset}
+    pictures = [Image.open(io.BytesIO(decoded(cell))) for cell in cells if outputs_of(cell, "image/png")]
+    assert len(pictures) == 2
+    assert all(picture.width > 900 for picture in pictures)
+    text = "\n".join(output for cell in cells for output in outputs_of(cell, "text/markdown"))
+    for part in ("| CNN-DP-GAN | reconstructed | 4 |", "**No guarantee**", "*Source.* records: "):
+        assert part in text
+    printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
+    assert printed.endswith("4 of 4 steps trained again on this machine: pass\n")
+    assert "step/s" not in printed  # the bar went elsewhere
+
+
+def decoded(cell):
+    return base64.b64decode(outputs_of(cell, "image/png")[0])
+
+
+def test_a_notebook_runs_on_the_digits_with_parameters(call, tmp_path):
+    cells = call(dataset="digits", batch_size=50)
+    check_smoke(cells, tmp_path / "store", 8, "digits")
+    assert "step" in (tmp_path / "progress").read_text(encoding="utf-8")
+
+
+def test_a_notebook_runs_on_a_file_of_ones_own_by_relative_path(call, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "mine.npz", x=rng.integers(0, 256, (80, 20, 20, 3), dtype=np.uint8), y=np.arange(80) % 3)
+    cells = call(dataset="mine.npz", batch_size=20)
+    check_smoke(cells, tmp_path / "store", 8, "npz-mine-")
+
+
+def test_a_misspelt_parameter_stops_the_notebook_with_its_name(call, tmp_path):
+    with pytest.raises(PapermillExecutionError, match=r"parameter='bath_size' is not known; did you mean 'batch_size'"):
+        call(dataset="digits", bath_size=50)
+    assert not (tmp_path / "store").exists()
