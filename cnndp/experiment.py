@@ -72,7 +72,7 @@ def from_notebook(section: str, namespace: Mapping[str, Any]) -> Experiment:
     return prepare(section, **given)
 
 
-def prepare(section: str, *, results_root: Path | None = None, **parameters: Any) -> Experiment:
+def prepare(section: str, **parameters: Any) -> Experiment:
     """Return the checked experiment of `section`; parameters are those of the notebooks.
 
     A further name that is a field of `Config` is set in every run.
@@ -102,7 +102,7 @@ def prepare(section: str, *, results_root: Path | None = None, **parameters: Any
         **{key: None if value is None else tuple(value) for key, value in lists.items()},
     )
     runs = plan(section, options)
-    return Experiment(section, options, runs, source, device, refresh, results_root or results.default_root())
+    return Experiment(section, options, runs, source, device, refresh, results.default_root())
 
 
 def network_for(source: str) -> dict[str, Any]:
@@ -146,8 +146,11 @@ def run(experiment: Experiment) -> list[Result]:
 
 def stored(experiment: Experiment) -> list[Result]:
     """Return the runs of the experiment that have a record; nothing is trained."""
-    found = [(label, results.find(experiment.root, config)) for label, config in experiment.runs]
-    return [Result(label, results.load(path)) for label, path in found if path]
+    return [
+        Result(label, results.load_run(path, config))
+        for label, config in experiment.runs
+        if (path := results.find(experiment.root, config))
+    ]
 
 
 def load_for(config: Config, source: str) -> Images:
@@ -187,7 +190,7 @@ def sweep(
     """
     unique = {config.digest: config for config in configs}
     stored = {} if refresh else {key: results.find(root, config) for key, config in unique.items()}
-    records = {key: results.load(path) for key, path in stored.items() if path is not None}
+    records = {key: results.load_run(path, unique[key]) for key, path in stored.items() if path is not None}
     missing = [config for key, config in unique.items() if key not in records]
     if missing:
         images = load_images()

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from cnndp.budget import Budget, step_epsilon
 from cnndp.experiment import Result
@@ -26,7 +27,7 @@ STYLE: Any = {
     "grid.alpha": 0.3,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "font.size": 10,
+    "font.size": 11,
 }
 
 
@@ -36,7 +37,7 @@ def panels(columns: int, height: float = 3.6, **options: Any) -> tuple[Figure, l
         figure = Figure(figsize=(4.1 * columns, height), layout="constrained")
         axes = figure.subplots(1, columns, squeeze=False, **options)
     for panel in axes[0]:
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
     return figure, list(axes[0])
 
 
@@ -54,13 +55,20 @@ def style(index: int) -> dict[str, Any]:
 
 def band(axes: Axes, records: Sequence[Record], column: str, label: str, index: int) -> None:
     """Draw the mean of a history column over seeds, and mean +- std as a band."""
-    steps = records[0]["history"]["step"]
-    # A run that diverged has a shorter history; its last accuracy stands for the rest.
-    rows = [record["history"][column] for record in records]
-    values = np.array([row + [row[-1]] * (len(steps) - len(row)) for row in rows], dtype=float)
+    steps, values = columns_of(records, column)
     mean, std = values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else 0 * values[0]
     axes.plot(steps, mean, label=label, **style(index))
     axes.fill_between(steps, mean - std, mean + std, color=style(index)["color"], alpha=0.15, linewidth=0)
+
+
+def columns_of(records: Sequence[Record], column: str) -> tuple[list[int], NDArray[np.float64]]:
+    """Return the steps of the longest history, and one row of a column for each record.
+
+    A run that diverged has a shorter history; its last value stands for the rest.
+    """
+    steps: list[int] = max((record["history"]["step"] for record in records), key=len)
+    rows = [record["history"][column] for record in records]
+    return steps, np.array([row + [row[-1]] * (len(steps) - len(row)) for row in rows], dtype=float)
 
 
 def ablation(results: Sequence[Result], stated: Mapping[str, float], num_steps: int) -> Figure:
@@ -78,17 +86,17 @@ def ablation(results: Sequence[Result], stated: Mapping[str, float], num_steps: 
     ):
         for index, (label, records) in enumerate(by_label(shown).items()):
             band(panel, records, column, label, index)
-        panel.set(title=title, xlabel="iteration", ylim=(0, 103))
+        panel.set(title=title, xlabel="iteration", ylim=(0, 109))
         for name, value in stated.items():
             panel.axhline(value, color="0.35", linewidth=0.8, linestyle=(0, (1, 2)))
             panel.annotate(
                 f"P1 {name} {value:.2f} %",
                 (num_steps, value),
                 ha="right",
-                va="bottom" if value < 90 else "top",
-                fontsize=8,
+                va="bottom",
+                fontsize=9,
                 color="0.25",
-                xytext=(0, 1 if value < 90 else -2),
+                xytext=(0, 1),
                 textcoords="offset points",
             )
     axes[0].set_ylabel("accuracy (%)")
@@ -131,9 +139,9 @@ def schedules(budgets: Mapping[str, Budget], num_steps: int, sensitivity: float,
         scales = [clamped_scale(laplace_scale(sensitivity, epsilon)) for epsilon in epsilons]
         left.plot(steps, epsilons, label=name, **style(index))
         right.plot(steps, scales, label=name, **style(index))
-    for bound, name in zip(clamp, ("initial", "minimum"), strict=True):
+    for bound, name, side in zip(clamp, ("initial", "minimum"), ("top", "bottom"), strict=True):
         right.axhline(bound, color="0.35", linewidth=0.8, linestyle=(0, (1, 2)))
-        right.annotate(f"Table I {name} {bound:g}", (num_steps, bound), ha="right", va="bottom", fontsize=8)
+        right.annotate(f"Table I {name} {bound:g}", (1, bound), ha="left", va=side, fontsize=9)
     left.set(title="Eq. (4): budget", xlabel="iteration t", ylabel="budget of one iteration", ylim=(0, None))
     right.set(title="Eq. (3): Laplace scale", xlabel="iteration t", ylabel="scale Δf / ε_t", ylim=(0, None))
     left.legend(frameon=False)
@@ -164,8 +172,8 @@ def step_sizes(results: Sequence[Result]) -> Figure:
     figure, (left, right) = panels(2, height=4.4)
     for index, (label, records) in enumerate(by_label(results).items()):
         band(right, records, "test_accuracy", label, index)
-        values = np.array([record["history"]["step_size"][1:] for record in records], dtype=float)
-        left.plot(records[0]["history"]["step"][1:], values.mean(axis=0), label=label, **style(index))
+        steps, values = columns_of(records, "step_size")
+        left.plot(steps[1:], values.mean(axis=0)[1:], label=label, **style(index))  # step 0 has no step size
     left.set(title="step size", xlabel="iteration", ylabel="step size (log)", yscale="log")
     right.set(title="test accuracy", xlabel="iteration", ylabel="accuracy (%)", ylim=(0, 103))
     handles, labels = right.get_legend_handles_labels()

@@ -1,5 +1,6 @@
 """Replay: train a stored run again and compare what is measured with what was stored."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -63,8 +64,20 @@ def replay(
         )
     last_step = min(steps, config.num_steps)
     outcome = train(config, images, device=torch.device("cpu"), last_step=last_step, on_step=on_step)
-    differences = compare_columns(record["trace"], outcome.trace, absolute=1e-6)
-    return differences + compare_accuracies(record["history"], outcome.history)
+    return [
+        *missing_steps(record["trace"], outcome.trace),
+        *missing_steps(record["history"], outcome.history),
+        *compare_columns(record["trace"], outcome.trace, absolute=1e-6),
+        *compare_accuracies(record["history"], outcome.history),
+    ]
+
+
+def missing_steps(stored: dict[str, list[Any]], replayed: dict[str, list[Any]]) -> list[Difference]:
+    """Return a difference when the record does not hold the very steps that were measured here, from the first on."""
+    expected = replayed["step"]
+    held = stored["step"][: len(expected)]
+    complete = held == expected and all(len(column) == len(stored["step"]) for column in stored.values())
+    return [] if complete else [Difference(expected[-1], "number of steps recorded", len(held), len(expected))]
 
 
 def compare_columns(stored: dict[str, list[Any]], replayed: dict[str, list[Any]], absolute: float) -> list[Difference]:
@@ -90,8 +103,8 @@ def compare_accuracies(stored: dict[str, list[Any]], replayed: dict[str, list[An
 
 def close(before: float | None, after: float | None, relative: float, absolute: float) -> bool:
     """Return whether two numbers agree; None stands for one that was not finite or not measured."""
-    if before is None or after is None or after != after:
-        return before is None and (after is None or after != after)
+    if before is None or after is None or not math.isfinite(after):
+        return before is None and (after is None or not math.isfinite(after))
     return abs(before - after) <= relative * abs(before) + absolute
 
 

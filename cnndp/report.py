@@ -86,7 +86,8 @@ def guarantee_note(results: Sequence[Result]) -> str:
     """Return one sentence for each reason why these runs carry no guarantee, with the runs it is true of."""
     reasons: dict[str, list[str]] = {}
     for label, records in by_label(results).items():
-        reasons.setdefault(str(records[0]["privacy"]["no_guarantee"]), []).append(label)
+        if reason := records[0]["privacy"]["no_guarantee"]:
+            reasons.setdefault(reason, []).append(label)
     return "\n".join(f"- **No guarantee**: {reason} ({', '.join(labels)})." for reason, labels in reasons.items())
 
 
@@ -169,7 +170,7 @@ def difference_table(results: Sequence[Result], base: str) -> str:
     rows = []
     for label, values in final.items():
         paired = [value - final[base][seed] for seed, value in values.items() if seed in final[base]]
-        rows.append([label, spread(list(values.values())), "" if label == base else spread(paired)])
+        rows.append([label, spread(list(values.values())), spread(paired) if paired and label != base else ""])
     return table(rows, ("Run", "Final test %", f"Difference to {base!r}, points"))
 
 

@@ -99,17 +99,34 @@ def load(path: Path) -> Record:
     remedy = "restore it from version control, or delete it and run the section again"
     try:
         record: Record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not isinstance(record.get(HASH), str):
+            raise RecordError(f"{path} carries no {HASH}: it is not a record of cnndp; {remedy}")
+        actual = content_hash(record)
     except FileNotFoundError:
         raise RecordError(f"{path} is missing; {remedy}") from None
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror}); pass the file of a record") from None
     except ValueError as error:
         raise RecordError(f"{path} is damaged ({error}); {remedy}") from None
-    if not isinstance(record, dict) or HASH not in record:
-        raise RecordError(f"{path} carries no {HASH}: it is not a record of cnndp; {remedy}")
-    actual = content_hash(record)
     if record[HASH] != actual:
         raise RecordError(
             f"{path} was changed after it was written: its {HASH} says {record[HASH][:12]}..., "
             f"its content gives {actual[:12]}...; {remedy}"
+        )
+    return record
+
+
+def load_run(path: Path, config: Config) -> Record:
+    """Return the record at `path`, which must be that of `config`.
+
+    Raises:
+        RecordError: as `load`, or the record of another run under this name.
+    """
+    record = load(path)
+    if record.get("digest") != config.digest or Config.from_dict(record["config"]) != config:
+        raise RecordError(
+            f"{path} holds the run {record.get('digest')!r}, not {config.digest!r} as its name says; "
+            "restore it from version control, or delete it and run the section again"
         )
     return record
 

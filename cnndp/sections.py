@@ -84,6 +84,7 @@ def eq01_05_adaptive_noise(dataset: str, num_steps: int) -> Labelled:
     """Eq. (1)-(5): CNN-DP-GAN, then each printed choice put back alone, growth ratios and L2 factors."""
     base = preset("cnn_dp_gan", "reconstructed", dataset, num_steps)
     column = table_one(dataset)
+    other = "Tanh" if base.activation == "relu" else "ReLU"
     return {
         "reconstructed": base,
         "noise on the mean": base.replace(noise_on="mean"),
@@ -96,7 +97,7 @@ def eq01_05_adaptive_noise(dataset: str, num_steps: int) -> Labelled:
         "growth 1": base.replace(growth=1.0),
         "growth 10": base.replace(growth=10.0),
         "Brier loss": base.replace(loss="brier"),
-        "ReLU": base.replace(activation="relu"),
+        other: base.replace(activation=other.lower()),
         "printed": preset("cnn_dp_gan", "printed", dataset, num_steps),
     }
 
@@ -153,6 +154,8 @@ def plan(section: str, options: Options) -> list[Run]:
     seeds = size.seeds if options.seeds is None else options.seeds
     for seed in seeds:
         at_least(0, seeds=seed)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds={list(seeds)} must be different whole numbers, at least one; for example [0, 1, 2]")
     labelled = SECTIONS[section](options.dataset, num_steps)
     runs = [
         Run(label, config.replace(**dict(options.changes), seed=seed))
@@ -161,7 +164,7 @@ def plan(section: str, options: Options) -> list[Run]:
         if options.methods is None or config.method in options.methods
         if options.readings is None or config.reading in options.readings
     ]
-    if section == "fig07_ablation" and options.profile == "paper" and options.dataset in NOMINAL_TRAIN:
+    if section == "fig07_ablation" and options.profile == "paper" and options.num_steps is None:
         runs += rounds_as_epochs(options)
     if not runs:
         raise ValueError(
@@ -173,9 +176,11 @@ def plan(section: str, options: Options) -> list[Run]:
 
 def rounds_as_epochs(options: Options) -> list[Run]:
     """Return Table I's 100 rounds read as epochs, one seed, as printed: the longest literal reading."""
-    if "cnn_dp_gan" not in (options.methods or METHODS) or "printed" not in (options.readings or READINGS):
+    wanted = "cnn_dp_gan" in (options.methods or METHODS) and "printed" in (options.readings or READINGS)
+    if options.dataset not in NOMINAL_TRAIN or not wanted:
         return []
-    column = table_one(options.dataset)
-    num_steps = column.num_rounds * steps_per_epoch(NOMINAL_TRAIN[options.dataset], column.batch_size)
-    config = preset("cnn_dp_gan", "printed", options.dataset, num_steps, **dict(options.changes))
-    return [Run("CNN-DP-GAN (printed, 100 epochs)", config)]
+    column, changes = table_one(options.dataset), dict(options.changes)
+    batch_size = changes.get("batch_size", column.batch_size)
+    num_steps = column.num_rounds * steps_per_epoch(NOMINAL_TRAIN[options.dataset], batch_size)
+    config = preset("cnn_dp_gan", "printed", options.dataset, num_steps, **changes)
+    return [Run("CNN-DP-GAN (printed, 100 epochs)", config.replace(seed=(options.seeds or (0,))[0]))]

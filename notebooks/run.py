@@ -25,6 +25,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from cnndp import data, report
+from cnndp.checks import one_of
 
 NOTEBOOKS = Path(__file__).resolve().parent
 ROOT = NOTEBOOKS.parent
@@ -191,6 +192,8 @@ def main() -> None:
     arguments = parser.parse_args()
     own = str(Path(arguments.dataset).resolve()) if arguments.dataset else None
     entries = read_matrix(NOTEBOOKS / "matrix.yml", own)
+    if arguments.only is not None:
+        one_of(dict.fromkeys(section for _, section, _ in entries), only=arguments.only)
     for dataset, section, parameters in entries:
         if arguments.only in (None, section):
             name = data.name_of(dataset)

@@ -82,9 +82,7 @@ def test_without_noise_and_clip_it_is_torch_sgd_step_for_step(digits, momentum, 
 
 @pytest.mark.parametrize(("method", "reading"), [pair for pair in ALL if pair != ("cnn_dp_gan_polyak", "printed")])
 def test_every_method_without_noise_reduces_the_loss(digits, linear, method, reading):
-    config = config_for(
-        method, reading, batch_size=64, mechanism="none", total_epsilon=None, calibration="step"
-    )
+    config = config_for(method, reading, batch_size=64, mechanism="none", total_epsilon=None, calibration="step")
     parts = compose(config, N)
     model, weights = linear
     velocity, zeros = torch.zeros_like(weights), torch.zeros_like(weights)
