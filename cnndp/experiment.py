@@ -1,22 +1,19 @@
 """Experiments: turn Configs into records, training only what no record holds."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from cnndp import data, provenance, results
-from cnndp.budget import budget_for_total, total_epsilon
+from cnndp import data, results
 from cnndp.checks import one_of
-from cnndp.config import NUMERICS_VERSION, Config
+from cnndp.config import Config
 from cnndp.data import Images
-from cnndp.ledger import Release, guarantee_gap
 from cnndp.progress import progress_bar
+from cnndp.recording import make_record
 from cnndp.results import Record
 from cnndp.sections import Options, Run, plan
-from cnndp.training import Outcome, train
 
 
 class Experiment(NamedTuple):
@@ -205,70 +202,6 @@ def sweep(
     return [records[config.digest] for config in configs]
 
 
-def make_record(
-    config: Config,
-    images: Images,
-    section: str,
-    device: torch.device,
-    on_step: Callable[[int], object] = lambda step: None,
-) -> Record:
-    """Train one run and return its record, without the hash that storing adds."""
-    start = time.perf_counter()
-    outcome = train(config, images, device=device, on_step=on_step)
-    seconds = time.perf_counter() - start
-    return {
-        "config": config.to_dict(),
-        "digest": config.digest,
-        "section": section,
-        "status": outcome.status,
-        "history": rounded(outcome.history),
-        "trace": rounded(outcome.trace),
-        "final": rounded(outcome.final),
-        "ledger": ledger_columns(outcome.releases),
-        "privacy": privacy(config, outcome),
-        "provenance": provenance.describe(device, seconds, images.sha256),
-    }
-
-
-def privacy(config: Config, outcome: Outcome) -> dict[str, Any]:
-    """Return the nominal total of Eq. (5) and why it is, or is not, a guarantee."""
-    nominal = None
-    if config.total_epsilon is not None:
-        budget = budget_for_total(config.total_epsilon, config.num_steps, config.growth)
-        nominal = round(total_epsilon(config.num_steps, budget), 6)
-    return {"nominal_epsilon": nominal, "exact_epsilon": None, "no_guarantee": guarantee_gap(outcome.releases)}
-
-
-def ledger_columns(releases: Iterable[Release]) -> list[dict[str, Any]]:
-    """Return the ledger as JSON: one entry for what shares all but the scale, scales as [scale, steps]."""
-    entries: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for release in releases:
-        shared = {
-            "quantity": release.quantity,
-            "mechanism": release.mechanism,
-            "sensitivity": release.sensitivity,
-            "sampling": release.sampling,
-        }
-        entry = entries.setdefault(tuple(shared.values()), {**shared, "scales": []})
-        entry["scales"].append([significant(release.scale), release.steps])
-    return list(entries.values())
-
-
-def significant(value: Any) -> Any:
-    """Return a float with 7 significant digits (all that float32 holds); None for one that is not finite."""
-    if not isinstance(value, float):
-        return value
-    return float(f"{value:.7g}") if abs(value) < float("inf") else None
-
-
-def rounded(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return scalars and columns with floats as `significant` gives them."""
-    return {
-        key: [significant(item) for item in value] if isinstance(value, list) else significant(value)
-        for key, value in content.items()
-    }
-
-
 def status(section: str, options: Options, root: Path) -> list[dict[str, Any]]:
     """Return a row for each run of a section: label, seed, and where, how long and how it was made."""
     rows = []
@@ -287,8 +220,3 @@ def status(section: str, options: Options, root: Path) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def outdated(record: Record) -> bool:
-    """Return whether a record was made by code that gave other numbers."""
-    return bool(record["config"]["numerics_version"] != NUMERICS_VERSION)

@@ -48,6 +48,7 @@ UPPER = (
     "sections",
     "training",
     "accounting",
+    "recording",
     "experiment",
     "replay",
     "report",

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from cnndp import data, experiment, results
-from cnndp.config import NUMERICS_VERSION
-from cnndp.experiment import from_notebook, prepare, run, significant, sweep
+from cnndp import data, experiment, recording, results
+from cnndp.experiment import from_notebook, prepare, run, sweep
 from cnndp.presets import preset
+from cnndp.recording import significant
 from cnndp.results import RecordError
 from cnndp.training import train
 
@@ -50,7 +50,7 @@ def trained(monkeypatch):
         seen.append(config)
         return train(config, *arguments, **options)
 
-    monkeypatch.setattr(experiment, "train", counting)
+    monkeypatch.setattr(recording, "train", counting)
     return seen
 
 
@@ -171,7 +171,7 @@ def test_an_interrupted_sweep_keeps_what_was_finished_and_goes_on_there(own, tmp
             raise KeyboardInterrupt
         return train(config, *arguments, **options)
 
-    monkeypatch.setattr(experiment, "train", interrupted)
+    monkeypatch.setattr(recording, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep_all(own, tmp_path)
     (kept,) = tmp_path.rglob("*.*")
@@ -347,8 +347,3 @@ def test_status_tells_what_is_recorded(own, store):
     ]
     assert rows[0]["seconds"] >= 0
     assert rows[1]["device"] is None
-
-
-def test_a_record_of_older_numerics_is_outdated():
-    assert experiment.outdated({"config": {"numerics_version": NUMERICS_VERSION - 1}})
-    assert not experiment.outdated({"config": {"numerics_version": NUMERICS_VERSION}})

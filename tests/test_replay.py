@@ -8,8 +8,9 @@ import torch
 
 from cnndp import data, methods, models, noise, replay, results, training
 from cnndp.config import Config
-from cnndp.experiment import Result, make_record, prepare
+from cnndp.experiment import Result, prepare
 from cnndp.presets import preset
+from cnndp.recording import make_record
 from cnndp.replay import Difference, close, live_check, verdict
 from cnndp.results import RecordError
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cnndp import results, training
-from cnndp.experiment import make_record
 from cnndp.presets import preset
+from cnndp.recording import make_record
 from cnndp.training import evaluation_steps, pixels, train
 
 NUM_STEPS = 12

@@ -1,0 +1,79 @@
+"""From one run to its record: what was measured, what was released, and where it was made."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+
+from cnndp import provenance
+from cnndp.budget import budget_for_total, total_epsilon
+from cnndp.config import Config
+from cnndp.data import Images
+from cnndp.ledger import Release, guarantee_gap
+from cnndp.results import Record
+from cnndp.training import Outcome, train
+
+
+def make_record(
+    config: Config,
+    images: Images,
+    section: str,
+    device: torch.device,
+    on_step: Callable[[int], object] = lambda step: None,
+) -> Record:
+    """Train one run and return its record, without the hash that storing adds."""
+    start = time.perf_counter()
+    outcome = train(config, images, device=device, on_step=on_step)
+    seconds = time.perf_counter() - start
+    return {
+        "config": config.to_dict(),
+        "digest": config.digest,
+        "section": section,
+        "status": outcome.status,
+        "history": rounded(outcome.history),
+        "trace": rounded(outcome.trace),
+        "final": rounded(outcome.final),
+        "ledger": ledger_columns(outcome.releases),
+        "privacy": privacy(config, outcome),
+        "provenance": provenance.describe(device, seconds, images.sha256),
+    }
+
+
+def privacy(config: Config, outcome: Outcome) -> dict[str, Any]:
+    """Return the nominal total of Eq. (5) and why it is, or is not, a guarantee."""
+    nominal = None
+    if config.total_epsilon is not None:
+        budget = budget_for_total(config.total_epsilon, config.num_steps, config.growth)
+        nominal = round(total_epsilon(config.num_steps, budget), 6)
+    return {"nominal_epsilon": nominal, "exact_epsilon": None, "no_guarantee": guarantee_gap(outcome.releases)}
+
+
+def ledger_columns(releases: Iterable[Release]) -> list[dict[str, Any]]:
+    """Return the ledger as JSON: one entry for what shares all but the scale, scales as [scale, steps]."""
+    entries: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for release in releases:
+        shared = {
+            "quantity": release.quantity,
+            "mechanism": release.mechanism,
+            "sensitivity": release.sensitivity,
+            "sampling": release.sampling,
+        }
+        entry = entries.setdefault(tuple(shared.values()), {**shared, "scales": []})
+        entry["scales"].append([significant(release.scale), release.steps])
+    return list(entries.values())
+
+
+def significant(value: Any) -> Any:
+    """Return a float with 7 significant digits (all that float32 holds); None for one that is not finite."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.7g}") if abs(value) < float("inf") else None
+
+
+def rounded(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scalars and columns with floats as `significant` gives them."""
+    return {
+        key: [significant(item) for item in value] if isinstance(value, list) else significant(value)
+        for key, value in content.items()
+    }
