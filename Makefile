@@ -23,7 +23,7 @@ html: $(READY)
 # nbval comes first: it must see the committed notebooks, not ones that were just rebuilt.
 test: $(READY)
 	$(BIN)/python -m cnndp data mnist
-	OMP_NUM_THREADS=1 CNNDP_PROGRESS=/dev/null $(BIN)/python -m pytest -c tests/pytest.ini --rootdir . -p no:doctest \
+	OMP_NUM_THREADS=1 CNNDP_PROGRESS=/dev/null $(BIN)/python -m pytest -c tests/pytest.ini --rootdir . \
 	  --nbval notebooks/runs -n 2 --dist loadscope -q
 	$(MAKE) lint
 	$(BIN)/python -m pytest -c tests/pytest.ini --rootdir . --doctest-modules cnndp tests -q
