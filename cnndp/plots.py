@@ -87,6 +87,7 @@ def ablation(results: Sequence[Result], stated: Mapping[str, float], num_steps: 
         for index, (label, records) in enumerate(by_label(shown).items()):
             band(panel, records, column, label, index)
         panel.set(title=title, xlabel="iteration", ylim=(0, 109))
+        magnify(panel, by_label(shown), column, num_steps)
         for name, value in stated.items():
             panel.axhline(value, color="0.35", linewidth=0.8, linestyle=(0, (1, 2)))
             panel.annotate(
@@ -103,6 +104,20 @@ def ablation(results: Sequence[Result], stated: Mapping[str, float], num_steps: 
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     return figure
+
+
+def magnify(axes: Axes, grouped: Mapping[str, Sequence[Record]], column: str, num_steps: int) -> None:
+    """Draw what crowds at the top again in an inset from 92 to 100 %, when at least two labels end there."""
+    ends = {label: columns_of(records, column)[1][:, -1].mean() for label, records in grouped.items()}
+    if sum(end > 92 for end in ends.values()) < 2:
+        return
+    inset = axes.inset_axes((0.36, 0.155, 0.62, 0.27))
+    for index, (label, records) in enumerate(grouped.items()):
+        if ends[label] > 92:
+            band(inset, records, column, label, index)
+    inset.set(xlim=(num_steps / 6, num_steps), ylim=(92, 100), xticks=[])
+    inset.set_title(f"magnified, from iteration {num_steps // 6}", fontsize=8, loc="left", pad=2)
+    inset.tick_params(labelsize=8)
 
 
 def final_accuracies(results: Sequence[Result], statistic: str = "final") -> Figure:
