@@ -27,7 +27,7 @@ test: $(READY)
 	  --nbval notebooks/runs -n 2 --dist loadscope -q
 	$(MAKE) lint
 	$(BIN)/python -m pytest -c tests/pytest.ini --rootdir . --doctest-modules cnndp tests -q
-	$(BIN)/python -m cnndp replay --sample 12
+	$(BIN)/python -m cnndp replay
 	$(MAKE) book
 	git diff --exit-code -- notebooks/runs README.md _toc.yml
 

@@ -55,6 +55,7 @@ def train(
     *,
     device: torch.device | str = "cpu",
     last_step: int | None = None,
+    perturbation: float = 0.0,
     on_step: Callable[[int], object] = lambda step: None,
 ) -> Outcome:
     """Train one network and return what was measured.
@@ -65,7 +66,8 @@ def train(
         config: what to do.
         images: the data that `config.dataset` and `config.split` name.
         device: where the network is.
-        last_step: stop early, after this step (the schedule stays that of the whole run).
+        last_step: stop early, after this step (the schedule stays that of the whole run; no final metrics).
+        perturbation: relative change of the initial weights, to see how far a rounding error travels.
         on_step: called with the number of each finished step.
 
     Raises:
@@ -82,7 +84,7 @@ def train(
     )
     method = compose(config, len(images.train_labels))
     inputs, labels = images.train_images.to(device), images.train_labels.to(device)
-    weights = flatten(model)
+    weights = flatten(model) * (1 + perturbation)
     velocity = torch.zeros_like(weights)
     meter = Meter(model, images, device)
     meter.evaluate(0, weights)
@@ -103,7 +105,8 @@ def train(
             if t in evaluated:
                 meter.evaluate(t, weights, noisy, step)
             on_step(t)
-    final = {**meter.final(weights), "last_step": t}
+    complete = t == config.num_steps or status == "diverged"
+    final = {**(meter.final(weights) if complete else {}), "last_step": t}
     return Outcome(status, meter.history, meter.trace, final, merge_by_quantity(meter.releases), weights, model)
 
 
