@@ -194,7 +194,12 @@ def sweep(
         with progress_bar(sum(config.num_steps for config in missing), "step") as bar:
             for number, config in enumerate(missing, start=1):
                 bar.set_description(f"{section} {config.method} s{config.seed} [{number}/{len(missing)}]")
-                record = make_record(config, images, section, device, on_step=lambda step: bar.update(1))
+                try:
+                    record = make_record(config, images, section, device, on_step=lambda step: bar.update(1))
+                except KeyboardInterrupt:
+                    done = f"{number - 1} of {len(missing)} new runs are stored"
+                    bar.write(f"interrupted: {done}; run the same again to go on from there", file=bar.fp)
+                    raise
                 bar.update(config.num_steps - record["final"]["last_step"])  # a diverged run ends early
                 path = results.find(root, config) or results.path_for(root, section, config)
                 results.save(record, path, refresh=refresh)
