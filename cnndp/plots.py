@@ -111,7 +111,7 @@ def magnify(axes: Axes, grouped: Mapping[str, Sequence[Record]], column: str, nu
     ends = {label: columns_of(records, column)[1][:, -1].mean() for label, records in grouped.items()}
     if sum(end > 92 for end in ends.values()) < 2:
         return
-    inset = axes.inset_axes((0.36, 0.155, 0.62, 0.27))
+    inset = axes.inset_axes((0.36, 0.15, 0.62, 0.23))
     for index, (label, records) in enumerate(grouped.items()):
         if ends[label] > 92:
             band(inset, records, column, label, index)
