@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from cnndp import experiment, paper, report
+from cnndp import experiment, report
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- result card: written by book/readme.py -->", "<!-- end of the result card -->"
@@ -14,14 +14,12 @@ def card() -> str:
     """Return the card in Markdown: P1's claims of Fig. 7, what was measured, verdicts, and the origin."""
     study = experiment.prepare(SECTION, dataset=DATASET, profile="paper")
     results = experiment.stored(study)
-    claims = paper.claims(section=SECTION)
-    frame = paper.compare({SECTION: [result.record for result in results]}, stated=claims)
     reference = report.measured(results, "noise-free", "max")
     return "\n\n".join(
         [
             "**P1, Fig. 7, MNIST**: highest test accuracy over 600 iterations, mean ± standard deviation (seeds). "
             f"Without noise the same network reaches {reference}.",
-            paper.as_markdown(frame),
+            report.verdict_table(study, results),
             report.source_note(study, results),
             "None of these runs carries a privacy guarantee: P1 bounds nothing that one record adds to a gradient.",
         ]

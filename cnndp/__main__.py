@@ -71,8 +71,8 @@ def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...])
 @click.option("--sample", default=0, help="Only every n-th record, so that at most this many are replayed.")
 def replay_command(records: tuple[Path, ...], steps: int, dataset: str | None, sample: int) -> None:
     """Train RECORDS (all stored ones without RECORDS) again for some steps and compare."""
-    paths = list(records) or sorted(results.default_root().glob("*/*/*.json"))
-    stored = [(path, results.load(path)) for path in paths]  # every one is verified, sampled or not
+    # Every record is verified, sampled or not.
+    stored = [(path, results.load(path)) for path in records] or list(results.load_all(results.default_root()))
     if sample and len(stored) > sample:
         stored = stored[:: -(-len(stored) // sample)]
     failed, loaded = 0, {}
@@ -98,9 +98,7 @@ def status_command(datasets: str, profile: str) -> None:
         row
         for name in datasets.split(",")
         for section in SECTIONS
-        for row in experiment.status(
-            section, experiment.prepare(section, dataset=name, profile=profile).options, results.default_root()
-        )
+        for row in experiment.status(experiment.prepare(section, dataset=name, profile=profile))
     ]
     click.echo(status_table(rows).to_string(index=False))
 

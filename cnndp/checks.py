@@ -32,6 +32,22 @@ def at_least(minimum: int, **values: int) -> None:
             raise ValueError(f"{name}={value!r} must be a whole number; the smallest allowed is {minimum}")
 
 
+def below_one(**values: float) -> None:
+    """Raise `ValueError` unless every value lies in [0, 1)."""
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name}={value!r} must lie in [0, 1); the baselines use 0.9, plain SGD 0")
+
+
+def type_names(types: Iterable[type]) -> str:
+    """Return how an error names the allowed types.
+
+    >>> type_names((int, type(None)))
+    'int or None'
+    """
+    return " or ".join("None" if one is type(None) else one.__name__ for one in types)
+
+
 def one_of(allowed: Iterable[str], **values: str) -> None:
     """Raise `ValueError` unless every value is one of `allowed`, and suggest the closest.
 

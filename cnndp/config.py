@@ -8,10 +8,10 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Self
 
-from cnndp.checks import at_least, non_negative, one_of, positive
+from cnndp.checks import at_least, below_one, non_negative, one_of, positive, type_names
 from cnndp.losses import LOSSES
 from cnndp.models import ACTIVATIONS, MODELS
-from cnndp.noise import MECHANISMS
+from cnndp.noise import MECHANISMS, check_clamp
 
 NUMERICS_VERSION = 1  # raised when a change of code changes results: every stored run is then out of date
 READINGS = ("printed", "reconstructed")
@@ -121,10 +121,8 @@ class Config:
                     f"calibration='zcdp' with growth={self.growth}, initial_scale={self.initial_scale}, "
                     f"min_scale={self.min_scale}: it uses one scale throughout; leave these at 1, None and 0"
                 )
-        if self.initial_scale is not None and self.min_scale > self.initial_scale:
-            raise ValueError(f"min_scale={self.min_scale} is above initial_scale={self.initial_scale}; lower the floor")
-        if self.momentum >= 1:
-            raise ValueError(f"momentum={self.momentum} must lie in [0, 1); the baselines use 0.9, plain SGD 0")
+        check_clamp(self.initial_scale, self.min_scale)
+        below_one(momentum=self.momentum)
         if self.step == "fixed" and (self.debias or self.max_step is not None):
             raise ValueError(
                 f"step='fixed' with debias={self.debias}, max_step={self.max_step}: both belong to step='polyak'"
@@ -181,5 +179,4 @@ def _check_type(name: str, value: Any, hint: Any) -> None:
     # An int is a fine float; a bool is not a fine int.
     fits = type(value) in allowed or (type(value) is int and float in allowed)
     if not fits:
-        wanted = " or ".join("None" if t is type(None) else t.__name__ for t in allowed)
-        raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; pass {wanted}")
+        raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; pass {type_names(allowed)}")

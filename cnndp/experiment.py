@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from cnndp import data, results
-from cnndp.checks import one_of
+from cnndp.checks import one_of, type_names
 from cnndp.config import Config
 from cnndp.data import Images
 from cnndp.progress import progress_bar
@@ -80,7 +80,7 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     for name, value in parameters.items():
         one_of(allowed, parameter=name)
         if name in PARAMETERS and type(value) not in PARAMETERS[name]:
-            wanted = " or ".join("None" if t is type(None) else t.__name__ for t in PARAMETERS[name])
+            wanted = type_names(PARAMETERS[name])
             raise TypeError(f"parameter {name}={value!r} is of type {type(value).__name__}; pass {wanted}")
     given = dict(parameters)
     source = given.pop("dataset", "digits")
@@ -90,9 +90,10 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     lists = {key: given.pop(key, None) for key in ("seeds", "methods", "readings")}
     num_steps = given.pop("num_steps", None)
     chosen = {key: value for key, value in given.items() if value is not None}
-    changes = tuple(sorted({**network_for(source), **chosen}.items()))
+    dataset, network = identify(source)
+    changes = tuple(sorted({**network, **chosen}.items()))
     options = Options(
-        dataset=data.name_of(source),
+        dataset=dataset,
         profile=profile,
         num_steps=num_steps,
         changes=changes,
@@ -102,12 +103,13 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     return Experiment(section, options, runs, source, device, refresh, results.default_root())
 
 
-def network_for(source: str) -> dict[str, Any]:
-    """Return the network that a user's own images need, as fields of `Config`; named datasets have a preset."""
+def identify(source: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a dataset, and the network that a user's own images need, as fields of `Config`."""
     if source in data.DATASETS:
-        return {}
-    colour = data.load(source).train_images.shape[1] == 3
-    return {"model": "cifar_cnn", "activation": "relu"} if colour else {}
+        return source, {}
+    images = data.load(source)
+    colour = images.train_images.shape[1] == 3
+    return images.name, {"model": "cifar_cnn", "activation": "relu"} if colour else {}
 
 
 def pick_device(device: str) -> torch.device:
@@ -207,15 +209,15 @@ def sweep(
     return [records[config.digest] for config in configs]
 
 
-def status(section: str, options: Options, root: Path) -> list[dict[str, Any]]:
-    """Return a row for each run of a section: label, seed, and where, how long and how it was made."""
+def status(experiment: Experiment) -> list[dict[str, Any]]:
+    """Return a row for each run of an experiment: label, seed, and where, how long and how it was made."""
     rows = []
-    for label, config in plan(section, options):
-        path = results.find(root, config)
+    for label, config in experiment.runs:
+        path = results.find(experiment.root, config)
         made = results.load(path)["provenance"] if path else {}
         rows.append(
             {
-                "section": section,
+                "section": experiment.section,
                 "dataset": config.dataset,
                 "label": label,
                 "seed": config.seed,

@@ -42,15 +42,21 @@ def clamped_scale(scale: float, *, initial_scale: float | None = None, min_scale
     >>> [clamped_scale(b, initial_scale=2.0, min_scale=0.18) for b in (5.0, 1.0, 0.01)]
     [2.0, 1.0, 0.18]
     """
-    non_negative(scale=scale, min_scale=min_scale)
-    if initial_scale is not None:
-        positive(initial_scale=initial_scale)
-        if min_scale > initial_scale:
-            raise ValueError(
-                f"min_scale={min_scale} is above initial_scale={initial_scale}; the floor must not exceed the start"
-            )
-        scale = min(scale, initial_scale)
-    return max(scale, min_scale)
+    non_negative(scale=scale)
+    check_clamp(initial_scale, min_scale)
+    return max(scale if initial_scale is None else min(scale, initial_scale), min_scale)
+
+
+def check_clamp(initial_scale: float | None, min_scale: float) -> None:
+    """Raise `ValueError` unless the floor is at least 0 and not above the start."""
+    non_negative(min_scale=min_scale)
+    if initial_scale is None:
+        return
+    positive(initial_scale=initial_scale)
+    if min_scale > initial_scale:
+        raise ValueError(
+            f"min_scale={min_scale} is above initial_scale={initial_scale}; the floor must not exceed the start"
+        )
 
 
 def laplace(num_params: int, scale: float, generator: Generator) -> Tensor:

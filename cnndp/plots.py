@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cnndp.budget import Budget, step_epsilon
 from cnndp.experiment import Result
-from cnndp.noise import clamped_scale, laplace_scale
+from cnndp.noise import laplace_scale
 from cnndp.report import STATISTICS, by_label
 from cnndp.results import Record
 from cnndp.toy import CURVATURE, Path
@@ -61,6 +61,12 @@ def band(axes: Axes, records: Sequence[Record], column: str, label: str, index: 
     axes.fill_between(steps, mean - std, mean + std, color=style(index)["color"], alpha=0.15, linewidth=0)
 
 
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """Put one legend, of the lines of `axes`, under all panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+
+
 def columns_of(records: Sequence[Record], column: str) -> tuple[list[int], NDArray[np.float64]]:
     """Return the steps of the longest history, and one row of a column for each record.
 
@@ -101,8 +107,7 @@ def ablation(results: Sequence[Result], stated: Mapping[str, float], num_steps: 
                 textcoords="offset points",
             )
     axes[0].set_ylabel("accuracy (%)")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    legend_below(figure, axes[0])
     return figure
 
 
@@ -151,7 +156,7 @@ def schedules(budgets: Mapping[str, Budget], num_steps: int, sensitivity: float,
     steps = range(1, num_steps + 1)
     for index, (name, budget) in enumerate(budgets.items()):
         epsilons = [step_epsilon(t, budget) for t in steps]
-        scales = [clamped_scale(laplace_scale(sensitivity, epsilon)) for epsilon in epsilons]
+        scales = [laplace_scale(sensitivity, epsilon) for epsilon in epsilons]
         left.plot(steps, epsilons, label=name, **style(index))
         right.plot(steps, scales, label=name, **style(index))
     for bound, name, side in zip(clamp, ("initial", "minimum"), ("top", "bottom"), strict=True):
@@ -191,6 +196,5 @@ def step_sizes(results: Sequence[Result]) -> Figure:
         left.plot(steps[1:], values.mean(axis=0)[1:], label=label, **style(index))  # step 0 has no step size
     left.set(title="step size", xlabel="iteration", ylabel="step size (log)", yscale="log")
     right.set(title="test accuracy", xlabel="iteration", ylabel="accuracy (%)", ylim=(0, 103))
-    handles, labels = right.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    legend_below(figure, right)
     return figure

@@ -18,6 +18,8 @@ MAX_STEP = 0.3
 BASELINE_CLIP = 0.5
 GROWTH = 2.0
 
+CLIPPED_GAUSSIAN = {"mechanism": "gaussian", "clip": "example_l2", "clip_norm": BASELINE_CLIP}
+
 RECONSTRUCTED: dict[str, dict[str, Any]] = {
     "cnn": {"mechanism": "none"},
     "cnn_noisy": NOISY_LAPLACE,
@@ -30,9 +32,9 @@ RECONSTRUCTED: dict[str, dict[str, Any]] = {
         "max_step": MAX_STEP,
         "debias": True,
     },
-    "dp_sgd": {"mechanism": "gaussian", "clip": "example_l2", "clip_norm": BASELINE_CLIP},
-    "dpgdm": {"mechanism": "gaussian", "clip": "example_l2", "clip_norm": BASELINE_CLIP, "momentum": 0.9},
-    "cdp": {"mechanism": "gaussian", "clip": "example_l2", "clip_norm": BASELINE_CLIP, "calibration": "zcdp"},
+    "dp_sgd": CLIPPED_GAUSSIAN,
+    "dpgdm": {**CLIPPED_GAUSSIAN, "momentum": 0.9},
+    "cdp": {**CLIPPED_GAUSSIAN, "calibration": "zcdp"},
 }
 PRINTED: dict[str, dict[str, Any]] = {
     "cnn_dp": {},

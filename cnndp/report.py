@@ -72,8 +72,8 @@ def accuracy_table(results: Sequence[Result]) -> str:
         ]
         for label, records in by_label(results).items()
     ]
-    header = ("Run", "Reading", "Steps", "Train", "Highest test", "Final test", "Nominal ε (Eq. 5)")
-    return table(rows, [*header[:3], *(f"{name} %" for name in header[3:6]), header[6]])
+    header = ("Run", "Reading", "Steps", "Train %", "Highest test %", "Final test %", "Nominal ε (Eq. 5)")
+    return table(rows, header)
 
 
 def nominal(record: Record) -> str:
@@ -114,7 +114,7 @@ def source_note(study: Experiment, results: Sequence[Result]) -> str:
     steps = sorted({record["config"]["num_steps"] for record in records})
     facts = {
         "records": f"{len(records)} of section `{study.section}` on {pretty(config['dataset'])} "
-        f"(`{listed(record['digest'] for record in records[:1])}` to `{records[-1]['digest']}`)",
+        f"(`{records[0]['digest']}` to `{records[-1]['digest']}`)",
         "steps": listed(f"{step:,}" for step in steps),
         "batch size": str(config["batch_size"]),
         "seeds": listed(seeds),

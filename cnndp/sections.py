@@ -58,7 +58,7 @@ def fig07_ablation(dataset: str, num_steps: int) -> Labelled:
     """
     column = table_one(dataset)
     first, last = NOISE_FACTOR * column.initial_scale, NOISE_FACTOR * column.min_scale
-    growing = budget_for_scales(first, last, 0.5, num_steps)
+    growing = budget_for_scales(first, last, Config.nominal_sensitivity, num_steps)
     constant = Budget(growing.initial_epsilon, 0.0)
     total = total_epsilon(num_steps, growing)
     l2 = {"l2_coefficient": column.l2_coefficient}

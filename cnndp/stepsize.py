@@ -7,7 +7,7 @@ min(lambda, l / ||g||^2) and leaves the slack of Eq. (11): the printed Eq. (10) 
 
 from torch import Tensor
 
-from cnndp.checks import at_least, non_negative, positive
+from cnndp.checks import at_least, below_one, non_negative, positive
 
 MIN_SQUARED_NORM = 1e-3  # floor under the de-biased norm, which noise can push below zero
 
@@ -106,6 +106,5 @@ def heavy_ball(velocity: Tensor, direction: Tensor, momentum: float) -> Tensor:
     >>> heavy_ball(torch.tensor([1.0]), torch.tensor([2.0]), momentum=0.9)
     tensor([2.9000])
     """
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum={momentum!r} must lie in [0, 1); the baselines use 0.9, plain SGD 0")
+    below_one(momentum=momentum)
     return momentum * velocity + direction

@@ -339,7 +339,7 @@ def test_stored_gives_the_recorded_runs_and_trains_nothing(own, store, trained):
 def test_status_tells_what_is_recorded(own, store):
     study = prepare(SECTION, dataset=own, methods=["cnn", "cnn_dp"], readings=["reconstructed"], **SMALL)
     run(prepare(SECTION, dataset=own, methods=["cnn"], **SMALL))
-    rows = experiment.status(SECTION, study.options, store)
+    rows = experiment.status(study)
     assert [(row["label"], row["recorded"]) for row in rows] == [
         ("noise-free", True),
         ("CNN-DP", False),

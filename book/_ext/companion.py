@@ -14,14 +14,12 @@ from docutils.parsers.rst import Directive
 from docutils.parsers.rst.states import Inliner
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
-from sphinx.util import logging
 
 from cnndp import experiment, paper, provenance, report
 from cnndp.experiment import Result
 from cnndp.results import Record
 from cnndp.sections import SECTIONS
 
-logger = logging.getLogger(__name__)
 DATASETS = ("mnist",)  # those that the book's matrix runs at the papers' sizes
 
 
@@ -88,7 +86,7 @@ def run_statistics() -> str:
     prepared = [
         experiment.prepare(section, dataset=dataset, profile="paper") for dataset in DATASETS for section in SECTIONS
     ]
-    rows = [row for one in prepared for row in experiment.status(one.section, one.options, one.root)]
+    rows = [row for one in prepared for row in experiment.status(one)]
     groups = pd.DataFrame(rows).groupby(["section", "dataset", "label"], sort=False)
     cells = [
         [
