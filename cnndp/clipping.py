@@ -4,15 +4,18 @@ Adjacency throughout: two datasets are neighbours when one record is added or re
 returned by the clip and typed in nowhere; None means that no bound holds.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from cnndp.checks import positive
-from cnndp.gradients import Loss, batch_gradient, per_example_gradients
+from cnndp.checks import at_least, one_of, positive
+from cnndp.engine import weighted_sum, why_not
+from cnndp.gradients import Loss, batch_gradient, general_weighted_sum, refuse_batch_statistics
 
-CHUNK = 256  # examples whose gradients are in memory at once
+ENGINES = ("auto", "fast", "general")
+MAX_PHYSICAL_BATCH = 256  # examples whose activations and gradients are in memory at once
 
 
 class GradientSum(NamedTuple):
@@ -39,49 +42,123 @@ def clip_rows(gradients: Tensor, clip_norm: float, order: int) -> Tensor:
     tensor([[0.6000, 0.8000],
             [0.3000, 0.4000]])
     """
+    check_order(order)
+    norms: Tensor = torch.linalg.vector_norm(gradients, ord=order, dim=-1, keepdim=True)
+    return torch.where(norms.isfinite(), gradients * clip_factors(norms, clip_norm), 0.0)
+
+
+def clip_factors(norms: Tensor, clip_norm: float, present: Tensor | None = None) -> Tensor:
+    """Return min(1, C / norm) for each norm, and 0 where an example is not `present`.
+
+    >>> clip_factors(torch.tensor([5.0, 0.5]), clip_norm=1.0)
+    tensor([0.2000, 1.0000])
+    """
     positive(clip_norm=clip_norm)
+    factors = clip_norm / norms.clamp(min=clip_norm)
+    return factors if present is None else factors * present
+
+
+def check_order(order: int) -> None:
+    """Raise `ValueError` unless `order` is 1 or 2."""
     if order not in (1, 2):
         raise ValueError(f"order={order!r} is not a norm used here; pass 1 (Laplace) or 2 (Gaussian)")
-    norms: Tensor = torch.linalg.vector_norm(gradients, ord=order, dim=-1, keepdim=True)
-    clipped = gradients * (clip_norm / norms.clamp(min=clip_norm))
-    return torch.where(norms.isfinite(), clipped, 0.0)
 
 
-def unclipped_sum(model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss) -> GradientSum:
+def unclipped_sum(
+    model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss, *, precision: str = "float32"
+) -> GradientSum:
     """Return the plain sum of gradients. Nothing bounds what one record adds, so there is no sensitivity."""
-    losses, total = batch_gradient(model, vector, inputs, labels, loss)
+    losses, total = batch_gradient(model, vector, inputs, labels, loss, precision=precision)
     return GradientSum(losses, total, sensitivity=None)
 
 
 def batch_clipped_sum(
-    model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss, *, clip_norm: float
+    model: nn.Module,
+    vector: Tensor,
+    inputs: Tensor,
+    labels: Tensor,
+    loss: Loss,
+    *,
+    clip_norm: float,
+    precision: str = "float32",
 ) -> GradientSum:
     """Return the sum whose *mean* over the batch is clipped to `clip_norm` in L2 (Table I taken literally).
 
     One record can turn the clipped mean around and rescale what all others contribute, so no sensitivity in
     the sense of the other clips follows from `clip_norm` alone.
     """
-    losses, total = batch_gradient(model, vector, inputs, labels, loss)
+    losses, total = batch_gradient(model, vector, inputs, labels, loss, precision=precision)
     mean = clip_rows(total.unsqueeze(0) / len(labels), clip_norm, order=2).squeeze(0)
     return GradientSum(losses, mean * len(labels), sensitivity=None)
 
 
 def example_clipped_sum(
-    model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss, *, clip_norm: float, order: int
+    model: nn.Module,
+    vector: Tensor,
+    inputs: Tensor,
+    labels: Tensor,
+    loss: Loss,
+    *,
+    clip_norm: float,
+    order: int,
+    present: Tensor | None = None,
+    engine: str = "auto",
+    max_physical_batch: int = MAX_PHYSICAL_BATCH,
+    precision: str = "float32",
 ) -> GradientSum:
     """Return the sum of gradients clipped example by example.
+
+    Args:
+        model, vector: the network and its parameters `[P]`.
+        inputs, labels: a batch of any size, 0 included, `[B, C, H, W]` and `[B]`.
+        loss: `(logits, labels) -> [B]`.
+        clip_norm: C, above 0.
+        order: 1 for the L1 norm (Laplace noise), 2 for the L2 norm (Gaussian noise).
+        present: `[B]` of booleans, False where an example only fills the batch up and must not count.
+        engine: "fast" (`cnndp.engine`, for chains of plain layers), "general" (`torch.func`, any model), or
+            "auto", the fast one where it can. They agree up to rounding.
+        max_physical_batch: how many examples are worked on at once. It bounds the memory and changes the result
+            only by rounding.
+        precision: of the network's passes, see `precision.network_precision`.
 
     Guarantees:
         Adding or removing one record moves the sum by at most `sensitivity` = `clip_norm`, in the L1 norm
         for `order=1` and in the L2 norm for `order=2`.
 
     Raises:
-        ValueError: when a layer of `model` uses batch statistics.
+        ValueError: when a layer of `model` uses batch statistics, or when the fast engine is asked for and
+            cannot compute this model.
     """
-    total = torch.zeros_like(vector)
-    losses = []
-    for images, targets in zip(torch.split(inputs, CHUNK), torch.split(labels, CHUNK), strict=True):
-        chunk_losses, gradients = per_example_gradients(model, vector, images, targets, loss)
-        total += clip_rows(gradients, clip_norm, order).sum(dim=0)
-        losses.append(chunk_losses)
+    check_order(order)
+    at_least(1, max_physical_batch=max_physical_batch)
+    refuse_batch_statistics(model)
+    weigh = weighted_sum if pick_engine(model, engine) == "fast" else general_weighted_sum
+    if present is None:
+        present = torch.ones_like(labels, dtype=torch.bool)
+    total, losses = torch.zeros_like(vector), [vector.new_zeros(0)]
+    parts = (torch.split(tensor, max_physical_batch) for tensor in (inputs, labels, present))
+    for images, targets, counted in zip(*parts, strict=True):
+        if len(targets):  # an empty batch, which Poisson sampling can draw, adds nothing
+            factors = partial(clip_factors, clip_norm=clip_norm, present=counted)
+            part = weigh(model, vector, images, targets, loss, order=order, factors=factors, precision=precision)
+            losses.append(torch.where(counted, part[0], 0.0))
+            total += part[1]
     return GradientSum(torch.cat(losses), total, sensitivity=clip_norm)
+
+
+def pick_engine(model: nn.Module, engine: str) -> str:
+    """Return "fast" or "general".
+
+    Raises:
+        ValueError: for an unknown engine, and for "fast" with a model that it cannot compute, with the reason.
+
+    >>> pick_engine(nn.Sequential(nn.Linear(2, 2), nn.Tanh()), "auto")
+    'fast'
+    """
+    one_of(ENGINES, engine=engine)
+    if engine == "general":
+        return engine
+    reason = why_not(model)
+    if reason is not None and engine == "fast":
+        raise ValueError(f"engine='fast' cannot compute this model: {reason}; pass engine='auto' or 'general'")
+    return "fast" if reason is None else "general"

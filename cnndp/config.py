@@ -12,6 +12,7 @@ from cnndp.checks import at_least, below_one, non_negative, one_of, positive, ty
 from cnndp.losses import LOSSES
 from cnndp.models import ACTIVATIONS, MODELS
 from cnndp.noise import MECHANISMS, check_clamp
+from cnndp.precision import PRECISIONS
 
 NUMERICS_VERSION = 1  # raised when a change of code changes results: every stored run is then out of date
 READINGS = ("printed", "reconstructed")
@@ -22,7 +23,7 @@ CLIPS = ("none", "batch", "example_l1", "example_l2")
 class Config:
     """One run as plain values, checked on construction; `digest` is its identity.
 
-    What must not change the numbers (device, folder, block size) is not in it. Units: epsilons are pure
+    What must not change the numbers (device, engine, folder, block size) is not in it. Units: epsilons are pure
     numbers, scales and clip norms are in units of the summed gradient, accuracies elsewhere are percent.
 
     >>> Config(method="cnn", reading="reconstructed", dataset="digits", num_steps=0)
@@ -66,6 +67,8 @@ class Config:
     l2_coefficient: float = 0.0  # lambda of Eq. (1)
     l2_over: str = "batch"  # n of Eq. (1): "batch" (B) or "train" (N)
 
+    precision: str = "float32"  # of the network's passes; "tf32" and "bf16" change results
+
     numerics_version: int = NUMERICS_VERSION
 
     def __post_init__(self) -> None:
@@ -77,6 +80,7 @@ class Config:
         one_of(MODELS, model=self.model)
         one_of(ACTIVATIONS, activation=self.activation)
         one_of(LOSSES, loss=self.loss)
+        one_of(PRECISIONS, precision=self.precision)
         one_of(CLIPS, clip=self.clip)
         one_of(MECHANISMS, mechanism=self.mechanism)
         one_of(("sum", "mean"), noise_on=self.noise_on)

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 
 from cnndp.fetch import cache_folder, fetch_arrays
 
-__all__ = ["DATASETS", "Images", "cache_folder", "load", "name_of", "resize", "split_indices"]
+__all__ = ["DATASETS", "Images", "cache_folder", "load", "name_of", "pixels", "resize", "split_indices"]
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
 SPLITS = ("8:2", "official")
@@ -46,6 +46,11 @@ class _Decoded(NamedTuple):
     x: npt.NDArray[np.uint8]  # [N, H, W, C]
     y: npt.NDArray[np.int64]  # [N]
     num_train: int | None  # official training images; None without an official split
+
+
+def pixels(images: Tensor) -> Tensor:
+    """Return uint8 images as float32 in [0, 1]."""
+    return images.float() / 255
 
 
 def load(

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 
 from cnndp import data, results
-from cnndp.checks import one_of, type_names
+from cnndp.checks import at_least, one_of, type_names
+from cnndp.clipping import ENGINES, MAX_PHYSICAL_BATCH
 from cnndp.config import Config
 from cnndp.data import Images
 from cnndp.progress import progress_bar
@@ -26,6 +27,8 @@ class Experiment(NamedTuple):
     device: torch.device
     refresh: bool
     root: Path
+    engine: str = "auto"
+    max_physical_batch: int = MAX_PHYSICAL_BATCH
 
 
 class Result(NamedTuple):
@@ -45,6 +48,8 @@ PARAMETERS: dict[str, tuple[type, ...]] = {
     "batch_size": (int, type(None)),
     "device": (str,),
     "refresh": (bool,),
+    "engine": (str,),
+    "max_physical_batch": (int,),
 }
 IPYTHON_NAMES = {"In", "Out"}
 
@@ -86,6 +91,10 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     source = given.pop("dataset", "digits")
     device = pick_device(given.pop("device", "auto"))
     refresh = given.pop("refresh", False)
+    engine = given.pop("engine", "auto")
+    one_of(ENGINES, engine=engine)
+    max_physical_batch = given.pop("max_physical_batch", MAX_PHYSICAL_BATCH)
+    at_least(1, max_physical_batch=max_physical_batch)
     profile = given.pop("profile", "small")
     lists = {key: given.pop(key, None) for key in ("seeds", "methods", "readings")}
     num_steps = given.pop("num_steps", None)
@@ -100,7 +109,8 @@ def prepare(section: str, **parameters: Any) -> Experiment:
         **{key: None if value is None else tuple(value) for key, value in lists.items()},
     )
     runs = plan(section, options)
-    return Experiment(section, options, runs, source, device, refresh, results.default_root())
+    root = results.default_root()
+    return Experiment(section, options, runs, source, device, refresh, root, engine, max_physical_batch)
 
 
 def identify(source: str) -> tuple[str, dict[str, Any]]:
@@ -139,6 +149,8 @@ def run(experiment: Experiment) -> list[Result]:
         device=experiment.device,
         refresh=experiment.refresh,
         root=experiment.root,
+        engine=experiment.engine,
+        max_physical_batch=experiment.max_physical_batch,
     )
     return [Result(planned.label, record) for planned, record in zip(experiment.runs, records, strict=True)]
 
@@ -171,6 +183,8 @@ def sweep(
     device: torch.device,
     root: Path,
     refresh: bool = False,
+    engine: str = "auto",
+    max_physical_batch: int = MAX_PHYSICAL_BATCH,
 ) -> list[Record]:
     """Return the record of each config, in order. What is stored is read; the rest is trained and stored.
 
@@ -183,6 +197,7 @@ def sweep(
         device: where to train.
         root: the run store.
         refresh: train all again and replace what is stored.
+        engine, max_physical_batch: how clipped sums are computed, see `clipping.example_clipped_sum`.
 
     Raises:
         results.RecordError: a stored record that was changed, or a disk that refuses.
@@ -197,7 +212,15 @@ def sweep(
             for number, config in enumerate(missing, start=1):
                 bar.set_description(f"{section} {config.method} s{config.seed} [{number}/{len(missing)}]")
                 try:
-                    record = make_record(config, images, section, device, on_step=lambda step: bar.update(1))
+                    record = make_record(
+                        config,
+                        images,
+                        section,
+                        device,
+                        on_step=lambda step: bar.update(1),
+                        engine=engine,
+                        max_physical_batch=max_physical_batch,
+                    )
                 except KeyboardInterrupt:
                     done = f"{number - 1} of {len(missing)} new runs are stored"
                     bar.write(f"interrupted: {done}; run the same again to go on from there", file=bar.fp)

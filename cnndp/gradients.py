@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from cnndp.precision import network_precision
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -37,14 +39,26 @@ def unflatten(model: nn.Module, vector: Tensor) -> dict[str, Tensor]:
     return {name: part.view(parameter.shape) for name, part, parameter in zip(names, parts, parameters, strict=True)}
 
 
+def channels_last(images: Tensor) -> Tensor:
+    """Return `[B, C, H, W]` with the channels innermost in memory, on a CPU; anything else as it is.
+
+    The numbers are the same. On CPUs pooling and convolutions are several times faster on this layout, and
+    layers hand it on; on GPUs in float32 the usual layout is the faster one.
+    """
+    if images.ndim != 4 or images.device.type != "cpu":
+        return images
+    # Tensor.to(memory_format=...) keeps the strides of a single channel, and layers then guess the usual layout.
+    return torch.empty_like(images, memory_format=torch.channels_last).copy_(images)
+
+
 def predict(model: nn.Module, vector: Tensor, inputs: Tensor) -> Tensor:
     """Return the logits `[B, K]` of `model` with the parameters `vector` `[P]` on `inputs` `[B, C, H, W]`."""
-    logits: Tensor = functional_call(model, unflatten(model, vector), (inputs,))
+    logits: Tensor = functional_call(model, unflatten(model, vector), (channels_last(inputs),))
     return logits
 
 
 def batch_gradient(
-    model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss
+    model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss, *, precision: str = "float32"
 ) -> tuple[Tensor, Tensor]:
     """Return the losses `[B]` and the *sum* of their gradients `[P]`, in one backward pass.
 
@@ -53,15 +67,16 @@ def batch_gradient(
     """
     refuse_batch_statistics(model)
     vector = vector.detach().requires_grad_(True)
-    losses = loss(predict(model, vector, inputs), labels)
-    (gradient,) = torch.autograd.grad(losses.sum(), vector)
+    with network_precision(precision, vector.device):
+        losses = loss(predict(model, vector, inputs), labels)
+        (gradient,) = torch.autograd.grad(losses.sum(), vector)
     return losses.detach(), gradient
 
 
 def per_example_gradients(
-    model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss
+    model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss, *, precision: str = "float32"
 ) -> tuple[Tensor, Tensor]:
-    """Return the losses `[B]` and the gradient of each, `[B, P]`.
+    """Return the losses `[B]` and the gradient of each, `[B, P]`, of any model.
 
     Raises:
         ValueError: when a layer of `model` uses batch statistics.
@@ -69,7 +84,32 @@ def per_example_gradients(
     refuse_batch_statistics(model)
 
     def one(weights: Tensor, image: Tensor, label: Tensor) -> Tensor:
-        return loss(predict(model, weights, image.unsqueeze(0)), label.unsqueeze(0)).squeeze(0)
+        logits = functional_call(model, unflatten(model, weights), (image.unsqueeze(0),))
+        return loss(logits, label.unsqueeze(0)).squeeze(0)
 
-    gradients, losses = vmap(grad_and_value(one), in_dims=(None, 0, 0))(vector.detach(), inputs, labels)
+    with network_precision(precision, vector.device):
+        gradients, losses = vmap(grad_and_value(one), in_dims=(None, 0, 0))(vector.detach(), inputs, labels)
     return losses, gradients
+
+
+def general_weighted_sum(
+    model: nn.Module,
+    vector: Tensor,
+    inputs: Tensor,
+    labels: Tensor,
+    loss: Loss,
+    *,
+    order: int,
+    factors: Callable[[Tensor], Tensor],
+    precision: str = "float32",
+) -> tuple[Tensor, Tensor]:
+    """Return the losses `[B]` and the sum of c_i g_i, `[P]`, of any model: the general engine.
+
+    The contract is that of `engine.weighted_sum`: c = `factors(norms)`, and an example whose norm is not finite
+    counts as zero.
+    """
+    losses, gradients = per_example_gradients(model, vector, inputs, labels, loss, precision=precision)
+    norms: Tensor = torch.linalg.vector_norm(gradients, ord=order, dim=1)
+    finite = norms.isfinite()
+    c = torch.where(finite, factors(norms), 0.0)
+    return losses, c @ torch.where(finite.unsqueeze(1), gradients, 0.0)

@@ -7,13 +7,13 @@ step. A new method is a new Config: see `presets.py` for the named ones.
 from collections.abc import Callable
 from functools import partial
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from cnndp.budget import budget_for_total, step_epsilon, zcdp_rho
-from cnndp.clipping import GradientSum, batch_clipped_sum, example_clipped_sum, unclipped_sum
+from cnndp.clipping import MAX_PHYSICAL_BATCH, GradientSum, batch_clipped_sum, example_clipped_sum, unclipped_sum
 from cnndp.config import Config
 from cnndp.ledger import Release
 from cnndp.losses import LOSSES, l2_factor
@@ -34,8 +34,8 @@ class Noisy(NamedTuple):
 
     gradient: Tensor  # [P], (clipped sum + noise) / B
     loss: Tensor  # scalar, the batch's mean loss, raw
-    noise_std: float  # of one coordinate of `gradient`
-    releases: tuple[Release, ...]
+    noise_std: float | Tensor  # of one coordinate of `gradient`
+    releases: tuple[Release, ...] = ()
 
 
 class Step(NamedTuple):
@@ -45,17 +45,19 @@ class Step(NamedTuple):
     slack: Tensor | None  # scalar, Eq. (11); None where nothing caps the step
 
 
-GradientPart = Callable[[nn.Module, Tensor, Tensor, Tensor], GradientSum]
+GradientPart = Callable[..., GradientSum]  # see Method.gradient_sum
 ScalePart = Callable[[int, float | None], float]
-StepPart = Callable[[int, Noisy], Step]
+StepPart = Callable[[float | Tensor, Noisy], Step]
 
 
 class Method(NamedTuple):
-    """One method: three functions and the constants around them."""
+    """One method: four functions and the constants around them."""
 
     gradient_sum: GradientPart  # (model, weights, inputs, labels) -> clipped sum with its sensitivity
     scale: ScalePart  # (t, sensitivity) -> noise scale on the sum
-    step: StepPart  # (t, noisy) -> step size
+    rate: Callable[[int], float]  # t -> eta_t; not used by the Polyak step
+    step: StepPart  # (eta_t, noisy) -> step size
+    in_parts: bool  # whether a batch can be summed in parts, some examples not `present`
     mechanism: str
     divisor: int  # B, public
     l2: float  # factor of w in the update, outside clip and noise
@@ -64,17 +66,23 @@ class Method(NamedTuple):
     raw_loss: bool  # whether the step size reads the loss without noise
 
 
-def compose(config: Config, num_train: int) -> Method:
+def compose(
+    config: Config, num_train: int, *, engine: str = "auto", max_physical_batch: int = MAX_PHYSICAL_BATCH
+) -> Method:
     """Return the functions that the plain values of `config` name.
 
     Args:
         config: one run.
         num_train: N, the number of training examples (Eq. (1)'s n where the reading says so).
+        engine, max_physical_batch: how sums of clipped gradients are computed, see `clipping.example_clipped_sum`;
+            neither changes results beyond rounding.
     """
     return Method(
-        gradient_sum=gradient_part(config),
+        gradient_sum=gradient_part(config, engine, max_physical_batch),
         scale=scale_part(config),
+        rate=partial(decayed_rate, config.learning_rate, config.decay),
         step=step_part(config),
+        in_parts=config.clip.startswith("example"),
         mechanism=config.mechanism,
         divisor=config.batch_size,
         l2=l2_factor(config.l2_coefficient, num_train if config.l2_over == "train" else config.batch_size),
@@ -84,16 +92,16 @@ def compose(config: Config, num_train: int) -> Method:
     )
 
 
-def gradient_part(config: Config) -> GradientPart:
+def gradient_part(config: Config, engine: str, max_physical_batch: int) -> GradientPart:
     """Return the gradient sum of `config.clip`."""
-    loss = LOSSES[config.loss]
+    common: dict[str, Any] = {"loss": LOSSES[config.loss], "precision": config.precision}
     if config.clip == "none":
-        return partial(unclipped_sum, loss=loss)
-    assert config.clip_norm is not None  # Config checks it
+        return partial(unclipped_sum, **common)
+    common["clip_norm"] = config.clip_norm
     if config.clip == "batch":
-        return partial(batch_clipped_sum, loss=loss, clip_norm=config.clip_norm)
+        return partial(batch_clipped_sum, **common)
     order = {"example_l1": 1, "example_l2": 2}[config.clip]
-    return partial(example_clipped_sum, loss=loss, clip_norm=config.clip_norm, order=order)
+    return partial(example_clipped_sum, order=order, engine=engine, max_physical_batch=max_physical_batch, **common)
 
 
 def scale_part(config: Config) -> ScalePart:
@@ -117,12 +125,12 @@ def step_part(config: Config) -> StepPart:
     """Return the step rule: fixed or decayed, or Polyak's with the cap and de-bias of the reading."""
     if config.step == "fixed":
 
-        def fixed(t: int, noisy: Noisy) -> Step:
-            return Step(torch.tensor(decayed_rate(config.learning_rate, config.decay, t)), slack=None)
+        def fixed(rate: float | Tensor, noisy: Noisy) -> Step:
+            return Step(torch.as_tensor(rate, dtype=torch.float32), slack=None)
 
         return fixed
 
-    def polyak(t: int, noisy: Noisy) -> Step:
+    def polyak(rate: float | Tensor, noisy: Noisy) -> Step:
         squared_norm = noisy.gradient.square().sum()
         if config.debias:
             squared_norm = debiased_squared_norm(squared_norm, len(noisy.gradient), noisy.noise_std**2)
@@ -153,14 +161,31 @@ def noisy_gradient(
     """
     summed = method.gradient_sum(model, weights, inputs, labels)
     scale = method.scale(t, summed.sensitivity)
-    gradient = (summed.total + scale * unit_noise) / method.divisor
-    releases = [Release("gradient", method.mechanism, scale, summed.sensitivity, method.sampling, 1)]
-    if method.raw_loss:
-        releases.append(Release("loss", "none", 0.0, None, method.sampling, 1))
-    return Noisy(gradient, summed.losses.mean(), noise_std(method.mechanism, scale) / method.divisor, tuple(releases))
+    noisy = add_noise(method, summed.total, summed.losses.mean(), scale, unit_noise)
+    return noisy._replace(releases=releases(method, scale, summed.sensitivity))
 
 
-def noise_std(mechanism: str, scale: float) -> float:
+def add_noise(method: Method, total: Tensor, loss: Tensor, scale: float | Tensor, unit_noise: Tensor) -> Noisy:
+    """Return (sum + scale * noise) / B and what goes with it. Eq. (3), (9).
+
+    Args:
+        method: the composition.
+        total: the sum of gradients, clipped where the method clips, `[P]`.
+        loss: the batch's mean loss, scalar.
+        scale: of the noise on the sum.
+        unit_noise: `[P]`, noise of scale 1.
+    """
+    gradient = (total + scale * unit_noise) / method.divisor
+    return Noisy(gradient, loss, noise_std(method.mechanism, scale) / method.divisor)
+
+
+def releases(method: Method, scale: float, sensitivity: float | None) -> tuple[Release, ...]:
+    """Return what one step gives away: the gradient, and the loss where the step size reads it raw."""
+    gradient = Release("gradient", method.mechanism, scale, sensitivity, method.sampling, 1)
+    return (gradient, Release("loss", "none", 0.0, None, method.sampling, 1)) if method.raw_loss else (gradient,)
+
+
+def noise_std(mechanism: str, scale: float | Tensor) -> float | Tensor:
     """Return the standard deviation of one noise value: sqrt(2) b for Laplace, sigma for Gaussian, else 0.
 
     >>> noise_std("gaussian", 2.0)
@@ -174,6 +199,13 @@ def update(method: Method, weights: Tensor, velocity: Tensor, noisy: Noisy, t: i
 
     The L2 term of Eq. (2) enters here as `l2 * w`: it depends on no record, so it needs no noise.
     """
-    step = method.step(t, noisy)
+    return move(method, weights, velocity, noisy, method.rate(t))
+
+
+def move(
+    method: Method, weights: Tensor, velocity: Tensor, noisy: Noisy, rate: float | Tensor
+) -> tuple[Tensor, Tensor, Step]:
+    """Return weights, velocity and step, with the fixed step size `rate` where the method uses one."""
+    step = method.step(rate, noisy)
     velocity = heavy_ball(velocity, noisy.gradient + method.l2 * weights, method.momentum)
     return descend(weights, step.size, velocity), velocity, step

@@ -8,6 +8,7 @@ import torch
 
 from cnndp import provenance
 from cnndp.budget import budget_for_total, total_epsilon
+from cnndp.clipping import MAX_PHYSICAL_BATCH
 from cnndp.config import Config
 from cnndp.data import Images
 from cnndp.ledger import Release, guarantee_gap
@@ -21,10 +22,15 @@ def make_record(
     section: str,
     device: torch.device,
     on_step: Callable[[int], object] = lambda step: None,
+    *,
+    engine: str = "auto",
+    max_physical_batch: int = MAX_PHYSICAL_BATCH,
 ) -> Record:
-    """Train one run and return its record, without the hash that storing adds."""
+    """Train one run and return its record, without the hash that storing adds; arguments as in `training.train`."""
     start = time.perf_counter()
-    outcome = train(config, images, device=device, on_step=on_step)
+    outcome = train(
+        config, images, device=device, engine=engine, max_physical_batch=max_physical_batch, on_step=on_step
+    )
     seconds = time.perf_counter() - start
     return {
         "config": config.to_dict(),

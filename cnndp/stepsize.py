@@ -53,7 +53,7 @@ def slack(loss: Tensor, squared_norm: Tensor, max_step: float) -> Tensor:
     return (loss - max_step * squared_norm).clamp(min=0)
 
 
-def debiased_squared_norm(squared_norm: Tensor, num_params: int, noise_variance: float) -> Tensor:
+def debiased_squared_norm(squared_norm: Tensor, num_params: int, noise_variance: float | Tensor) -> Tensor:
     """Return ||g||^2 without what the noise adds to it on average: max(||g||^2 - P v, floor).
 
     Args:
@@ -63,6 +63,8 @@ def debiased_squared_norm(squared_norm: Tensor, num_params: int, noise_variance:
 
     Use it with a cap only: at the floor of 1e-3 an uncapped step is l / 1e-3.
     """
+    if isinstance(noise_variance, Tensor):  # checking one would make the host wait for a GPU
+        return (squared_norm - (num_params * noise_variance).to(squared_norm.dtype)).clamp(min=MIN_SQUARED_NORM)
     non_negative(noise_variance=noise_variance)
     return (squared_norm - num_params * noise_variance).clamp(min=MIN_SQUARED_NORM)
 

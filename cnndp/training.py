@@ -1,17 +1,19 @@
 """One run: a network, its batches and its noise from one seed, trained by one method."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from cnndp import batches, models
+from cnndp.clipping import MAX_PHYSICAL_BATCH
 from cnndp.config import Config
-from cnndp.data import Images
+from cnndp.data import Images, pixels
 from cnndp.gradients import flatten
+from cnndp.graphs import GraphSteps, staged
 from cnndp.ledger import Release, merge
-from cnndp.methods import Noisy, Step, compose, noisy_gradient, update
+from cnndp.methods import Method, Noisy, Step, compose, noisy_gradient, update
 from cnndp.noise import unit_noise
 from cnndp.randomness import streams
 
@@ -44,11 +46,6 @@ def evaluation_steps(num_steps: int) -> list[int]:
     return sorted(set(points))
 
 
-def pixels(images: Tensor) -> Tensor:
-    """Return uint8 images as float32 in [0, 1]."""
-    return images.float() / 255
-
-
 def train(
     config: Config,
     images: Images,
@@ -56,6 +53,9 @@ def train(
     device: torch.device | str = "cpu",
     last_step: int | None = None,
     perturbation: float = 0.0,
+    engine: str = "auto",
+    max_physical_batch: int = MAX_PHYSICAL_BATCH,
+    graph: bool | None = None,
     on_step: Callable[[int], object] = lambda step: None,
 ) -> Outcome:
     """Train one network and return what was measured.
@@ -68,6 +68,9 @@ def train(
         device: where the network is.
         last_step: stop early, after this step (the schedule stays that of the whole run; no final metrics).
         perturbation: relative change of the initial weights, to see how far a rounding error travels.
+        engine: "fast", "general" or "auto", see `clipping.example_clipped_sum`.
+        max_physical_batch: how many examples are worked on at once when gradients are clipped one by one.
+        graph: whether steps are recorded once and replayed (`cnndp.graphs`); None means on a GPU.
         on_step: called with the number of each finished step.
 
     Raises:
@@ -82,40 +85,86 @@ def train(
         generator=random.weights,
         device=device,
     )
-    method = compose(config, len(images.train_labels))
+    method = compose(config, len(images.train_labels), engine=engine, max_physical_batch=max_physical_batch)
     inputs, labels = images.train_images.to(device), images.train_labels.to(device)
     weights = flatten(model) * (1 + perturbation)
-    velocity = torch.zeros_like(weights)
     meter = Meter(model, images, device)
     meter.evaluate(0, weights)
-    status, until = "finished", min(config.num_steps, last_step or config.num_steps)
+    status, until, last = "finished", min(config.num_steps, last_step or config.num_steps), 0
+    recorded = device.type == "cuda" if graph is None else graph
     evaluated = set(evaluation_steps(config.num_steps))
     order = batches.reshuffled(len(labels), config.batch_size, until, random.batches)
     draws = unit_noise(config.mechanism, len(weights), until, random.noise, device)
     # Reduced-precision convolutions would make a GPU's losses differ from a CPU's in the third digit.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        for t, (batch, draw) in enumerate(zip(order, draws, strict=True), start=1):
-            batch = batch.to(device)
-            noisy = noisy_gradient(method, model, weights, pixels(inputs[batch]), labels[batch], t, draw)
-            weights, velocity, step = update(method, weights, velocity, noisy, t)
-            meter.record(t, noisy, step)
-            if not bool(torch.isfinite(noisy.loss) & torch.isfinite(weights).all()):
-                status = "diverged"
+        if recorded:
+            physical_batch = min(config.batch_size, max_physical_batch) if method.in_parts else config.batch_size
+            recorder = GraphSteps(
+                method, model, weights, inputs, labels, physical_batch=physical_batch, num_steps=config.num_steps
+            )
+            taken = graph_steps(recorder, staged(order, physical_batch, device), draws)
+        else:
+            taken = eager_steps(method, model, weights, inputs, labels, order, draws)
+        for t, state in enumerate(taken, start=1):
+            meter.record(t, state.noisy, state.step)
+            # Looking makes the host wait for a GPU, so there it is done only where numbers are read anyway.
+            look = not recorded or t <= TRACE_STEPS or t in evaluated or t == until
+            if look and not bool(state.healthy):
+                status, last = "diverged", int(state.healthy_steps)
                 break
             if t in evaluated:
-                meter.evaluate(t, weights, noisy, step)
+                meter.evaluate(t, state.weights, state.noisy, state.step)
             on_step(t)
-    complete = t == config.num_steps or status == "diverged"
-    final = {**(meter.final(weights) if complete else {}), "last_step": t}
-    return Outcome(status, meter.history, meter.trace, final, merge_by_quantity(meter.releases), weights, model)
+            last = t
+    complete = last == config.num_steps or status == "diverged"
+    final = {**(meter.final(state.weights) if complete else {}), "last_step": last}
+    releases = merge_by_quantity(meter.releases[:last])
+    return Outcome(status, meter.history, meter.trace, final, releases, state.weights, model)
 
 
-def merge_by_quantity(releases: list[Release]) -> list[Release]:
-    """Return the gradient releases, merged, then the loss releases, merged."""
+class State(NamedTuple):
+    """Where a run stands after a step, as tensors on its device."""
+
+    weights: Tensor  # [P]
+    noisy: Noisy
+    step: Step
+    healthy: Tensor  # scalar, whether loss and weights have been finite in all steps so far
+    healthy_steps: Tensor | int  # how many steps there were, up to and with the first that was not
+
+
+def eager_steps(
+    method: Method,
+    model: nn.Module,
+    weights: Tensor,
+    inputs: Tensor,
+    labels: Tensor,
+    order: Iterable[Tensor],
+    draws: Iterable[Tensor],
+) -> Iterator[State]:
+    """Yield the state after each step: clip, sum, noise, divide, move, one call after the other."""
+    velocity = torch.zeros_like(weights)
+    for t, (batch, draw) in enumerate(zip(order, draws, strict=True), start=1):
+        batch = batch.to(inputs.device)
+        noisy = noisy_gradient(method, model, weights, pixels(inputs[batch]), labels[batch], t, draw)
+        weights, velocity, step = update(method, weights, velocity, noisy, t)
+        yield State(weights, noisy, step, torch.isfinite(noisy.loss) & torch.isfinite(weights).all(), t)
+
+
+def graph_steps(
+    recorder: GraphSteps, parts: Iterable[tuple[Tensor, Tensor]], draws: Iterable[Tensor]
+) -> Iterator[State]:
+    """Yield the state after each step, taken by recorded functions; the next step overwrites its tensors."""
+    for t, ((rows, count), draw) in enumerate(zip(parts, draws, strict=True), start=1):
+        noisy, step = recorder(t, rows, count, draw)
+        yield State(recorder.weights, noisy, step, recorder.healthy, recorder.healthy_steps)
+
+
+def merge_by_quantity(releases: list[tuple[Release, ...]]) -> list[Release]:
+    """Return the gradient releases of all steps, merged, then the loss releases, merged."""
     return [
         entry
         for quantity in ("gradient", "loss")
-        for entry in merge(release for release in releases if release.quantity == quantity)
+        for entry in merge(release for step in releases for release in step if release.quantity == quantity)
     ]
 
 
@@ -132,8 +181,8 @@ class Meter:
         names = ("step", "loss", *self.sample, "step_size", "slack", "noise_scale", "gradient_norm")
         self.history: Columns = {name: [] for name in names}
         self.trace: Columns = {name: [] for name in ("step", "loss", "gradient_norm", "step_size")}
-        self.releases: list[Release] = []
-        self.capped = 0
+        self.releases: list[tuple[Release, ...]] = []  # of each step
+        self.capped = torch.zeros((), dtype=torch.int64, device=device)
 
     def measure(self, weights: Tensor, images: Tensor, labels: Tensor) -> float:
         """Return the accuracy in percent."""
@@ -141,8 +190,9 @@ class Meter:
 
     def record(self, t: int, noisy: Noisy, step: Step) -> None:
         """Note one step: its releases, whether the cap bound, and in full while the trace is short."""
-        self.releases.extend(noisy.releases)
-        self.capped += int(step.slack is not None and step.slack.item() > 0)
+        self.releases.append(noisy.releases)
+        if step.slack is not None:
+            self.capped += step.slack > 0
         if t <= TRACE_STEPS:
             append(self.trace, step=t, **_numbers(noisy, step, self.trace))
 
@@ -157,7 +207,7 @@ class Meter:
         return {
             "test_accuracy": self.measure(weights, self.images.test_images, self.images.test_labels),
             "train_accuracy": self.measure(weights, *self.sample["train_accuracy"]),
-            "steps_at_cap": self.capped,
+            "steps_at_cap": int(self.capped),
         }
 
 
