@@ -1,4 +1,4 @@
-"""Command line: `python -m cnndp data | run | sweep | replay | status`. Experiments without Jupyter."""
+"""Command line: `python -m cnndp data | run | sweep | replay | status | bench`. Experiments without Jupyter."""
 
 import ast
 import sys
@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 import pandas as pd
+import torch
 
-from cnndp import data, experiment, fetch, replay, results
+from cnndp import benchmark, cost, data, experiment, fetch, replay, results
 from cnndp.config import Config
 from cnndp.results import RecordError
 from cnndp.sections import PROFILES, SECTIONS
@@ -62,6 +63,19 @@ def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...])
             click.echo(f"{section} on {name}")
             prepared = experiment.prepare(section, dataset=name, profile=profile, device=device, **parse(parameters))
             click.echo(summary(experiment.run(prepared)))
+
+
+@main.command()
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--repeats", default=15, show_default=True, help="Turns of each variant; the spread is over these.")
+@click.option("--threads", default=None, type=click.IntRange(1), help="On a CPU; torch's own choice without it.")
+def bench(device: str, repeats: int, threads: int | None) -> None:
+    """Measure what a private step costs on this machine, beside ordinary SGD and Opacus."""
+    if threads:
+        torch.set_num_threads(threads)
+    record = benchmark.measure(experiment.pick_device(device), repeats=repeats)
+    path = results.save(record, benchmark.path_for(results.default_root(), record), refresh=True)
+    click.echo(f"{cost.all_tables(record)}\n\n{cost.targets_table(record)}\n\nwritten to {path}")
 
 
 @main.command("replay")

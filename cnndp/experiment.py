@@ -48,9 +48,9 @@ PARAMETERS: dict[str, tuple[type, ...]] = {
     "batch_size": (int, type(None)),
     "device": (str,),
     "refresh": (bool,),
-    "engine": (str,),
-    "max_physical_batch": (int,),
 }
+# Those that change time and memory only, so the notebooks' parameters cells leave them out.
+TUNING: dict[str, tuple[type, ...]] = {"engine": (str,), "max_physical_batch": (int,)}
 IPYTHON_NAMES = {"In", "Out"}
 
 
@@ -65,27 +65,32 @@ def from_notebook(section: str, namespace: Mapping[str, Any]) -> Experiment:
         ValueError, TypeError: a parameter that does not exist (a misspelt name would otherwise be ignored),
             or a value of the wrong type or out of range; the message names it and the remedy.
     """
+    return prepare(section, **plain_values(namespace))
+
+
+def plain_values(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a parameters cell has set: the public names of a notebook's `globals()` with plain values."""
     plain = (bool, int, float, str, list, tuple, dict, type(None))
-    given: dict[str, Any] = {
+    return {
         name: value
         for name, value in namespace.items()
         if not name.startswith("_") and name not in IPYTHON_NAMES and isinstance(value, plain)
     }
-    return prepare(section, **given)
 
 
 def prepare(section: str, **parameters: Any) -> Experiment:
-    """Return the checked experiment of `section`; parameters are those of the notebooks.
+    """Return the checked experiment of `section`; parameters are those of the notebooks and of `TUNING`.
 
     A further name that is a field of `Config` is set in every run.
     """
     fields = Config.__dataclass_fields__
     reserved = {"method", "reading", "seed", "numerics_version"}
-    allowed = list(dict.fromkeys([*PARAMETERS, *(name for name in fields if name not in reserved)]))
+    types = {**PARAMETERS, **TUNING}
+    allowed = list(dict.fromkeys([*types, *(name for name in fields if name not in reserved)]))
     for name, value in parameters.items():
         one_of(allowed, parameter=name)
-        if name in PARAMETERS and type(value) not in PARAMETERS[name]:
-            wanted = type_names(PARAMETERS[name])
+        if name in types and type(value) not in types[name]:
+            wanted = type_names(types[name])
             raise TypeError(f"parameter {name}={value!r} is of type {type(value).__name__}; pass {wanted}")
     given = dict(parameters)
     source = given.pop("dataset", "digits")

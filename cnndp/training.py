@@ -15,11 +15,12 @@ from cnndp.graphs import GraphSteps, staged
 from cnndp.ledger import Release, merge
 from cnndp.methods import Method, Noisy, Step, compose, noisy_gradient, update
 from cnndp.noise import unit_noise
-from cnndp.randomness import streams
+from cnndp.randomness import generator_for, streams
 
 NUM_EVALUATIONS = 15
 NUM_EVALUATED = 2000  # images of each part that the accuracy curves use
 TRACE_STEPS = 10  # first steps kept in full, for replay
+NUDGE = 1e-6  # relative: a few units in the last place of float32
 
 Columns = dict[str, list[Any]]
 
@@ -52,7 +53,7 @@ def train(
     *,
     device: torch.device | str = "cpu",
     last_step: int | None = None,
-    perturbation: float = 0.0,
+    nudge: int | None = None,
     engine: str = "auto",
     max_physical_batch: int = MAX_PHYSICAL_BATCH,
     graph: bool | None = None,
@@ -67,7 +68,8 @@ def train(
         images: the data that `config.dataset` and `config.split` name.
         device: where the network is.
         last_step: stop early, after this step (the schedule stays that of the whole run; no final metrics).
-        perturbation: relative change of the initial weights, to see how far a rounding error travels.
+        nudge: seed of a change of the initial weights by a few units in the last place, to see how far a rounding
+            error travels; None for none.
         engine: "fast", "general" or "auto", see `clipping.example_clipped_sum`.
         max_physical_batch: how many examples are worked on at once when gradients are clipped one by one.
         graph: whether steps are recorded once and replayed (`cnndp.graphs`); None means on a GPU.
@@ -87,7 +89,10 @@ def train(
     )
     method = compose(config, len(images.train_labels), engine=engine, max_physical_batch=max_physical_batch)
     inputs, labels = images.train_images.to(device), images.train_labels.to(device)
-    weights = flatten(model) * (1 + perturbation)
+    weights = flatten(model)
+    if nudge is not None:
+        draw = torch.randn(len(weights), generator=generator_for(nudge, "nudge"))
+        weights = weights * (1 + NUDGE * draw.to(device))
     meter = Meter(model, images, device)
     meter.evaluate(0, weights)
     status, until, last = "finished", min(config.num_steps, last_step or config.num_steps), 0

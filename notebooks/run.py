@@ -31,6 +31,7 @@ NOTEBOOKS = Path(__file__).resolve().parent
 ROOT = NOTEBOOKS.parent
 RUNS = NOTEBOOKS / "runs"
 Parameters = dict[str, Any]
+SHARED = "shared"  # stands for the dataset of pages that have none
 Entry = tuple[str, str, Parameters]  # dataset as data.load takes it, section, parameters
 
 
@@ -45,16 +46,16 @@ def read_matrix(path: Path, own: str | None = None) -> list[Entry]:
         RunError: a section without notebook, an unknown dataset, or a file that is no matrix.
     """
     matrix = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(matrix, dict) or set(matrix) != {"runs", "own"}:
-        raise RunError(f"{path.name} must hold the two keys 'runs' and 'own'")
-    per_dataset = {**matrix["runs"], **({own: matrix["own"]} if own else {})}
+    if not isinstance(matrix, dict) or set(matrix) - {SHARED} != {"runs", "own"}:
+        raise RunError(f"{path.name} must hold the keys 'runs' and 'own', and may hold {SHARED!r}")
+    per_dataset = {**matrix["runs"], SHARED: matrix.get(SHARED, {}), **({own: matrix["own"]} if own else {})}
     entries = [
         (dataset, section, dict(parameters or {}))
         for dataset, sections in per_dataset.items()
         for section, parameters in sections.items()
     ]
     for dataset, section, parameters in entries:
-        if dataset not in data.DATASETS and dataset != own:
+        if dataset not in (*data.DATASETS, SHARED, own):
             raise RunError(f"{path.name}: dataset {dataset!r} is unknown; known: {', '.join(data.DATASETS)}")
         check_parameters(section, parameters)
     return entries
@@ -165,6 +166,8 @@ def rename_labels(notebook: NotebookNode, suffix: str) -> None:
 def add_to_title(notebook: NotebookNode, text: str) -> None:
     """Append `text` to the first heading."""
     first = notebook.cells[0]
+    if not text:
+        return
     first.source = re.sub(r"^(# .*)$", rf"\1 {text}", first.source, count=1, flags=re.MULTILINE)
 
 
@@ -181,7 +184,7 @@ def write_toc(entries: list[Entry], base: Path, target: Path) -> None:
 
 def run_path(dataset: str, section: str, parameters: Parameters) -> Path:
     """Return where the executed notebook of an entry is."""
-    return RUNS / data.name_of(dataset) / f"{section}.ipynb"
+    return RUNS / (dataset if dataset == SHARED else data.name_of(dataset)) / f"{section}.ipynb"
 
 
 def main() -> None:
@@ -196,12 +199,15 @@ def main() -> None:
         one_of(dict.fromkeys(section for _, section, _ in entries), only=arguments.only)
     for dataset, section, parameters in entries:
         if arguments.only in (None, section):
-            name = data.name_of(dataset)
-            print(f"{section} on {name}", file=sys.stderr)
-            started = time.monotonic()
             source, target = NOTEBOOKS / f"{section}.ipynb", run_path(dataset, section, parameters)
-            execute(source, target, {"dataset": dataset, **parameters}, f"-{name}", f"({report.pretty(name)})")
-            print(f"{section} on {name}: done in {time.monotonic() - started:.0f} s", file=sys.stderr)
+            name = target.parent.name
+            print(f"{section} ({name})", file=sys.stderr)
+            started = time.monotonic()
+            if dataset == SHARED:
+                execute(source, target, parameters, "", "")
+            else:
+                execute(source, target, {"dataset": dataset, **parameters}, f"-{name}", f"({report.pretty(name)})")
+            print(f"{section} ({name}): done in {time.monotonic() - started:.0f} s", file=sys.stderr)
     target = ROOT / "_build" / "toc.yml" if own else ROOT / "_toc.yml"
     target.parent.mkdir(exist_ok=True)
     write_toc(entries, NOTEBOOKS / "toc.yml", target)

@@ -169,16 +169,19 @@ def test_chunks_do_not_change_the_sum(digits, linear, order, count):
     torch.testing.assert_close(found.total, clip_rows(rows, 0.5, order).sum(dim=0))
 
 
-def test_more_examples_than_a_chunk_are_in_several_chunks(linear, batch, monkeypatch):
+def test_more_examples_than_fit_at_once_are_worked_on_in_several_parts(linear, batch, monkeypatch):
     model, weights = linear
-    whole = example_clipped_sum(model, weights, *batch, cross_entropy, clip_norm=0.5, order=2)
-    sizes, original = [], clipping.per_example_gradients
-    monkeypatch.setattr(clipping, "CHUNK", 7)
-    monkeypatch.setattr(
-        clipping, "per_example_gradients", lambda m, w, x, y, loss: sizes.append(len(y)) or original(m, w, x, y, loss)
-    )
-    found = example_clipped_sum(model, weights, *batch, cross_entropy, clip_norm=0.5, order=2)
-    assert sizes == [7, 7, 7, 3]
+    options = {"clip_norm": 0.5, "order": 2, "engine": "general"}
+    whole = example_clipped_sum(model, weights, *batch, cross_entropy, **options)
+    sizes, original = [], clipping.general_weighted_sum
+
+    def watched(model, weights, inputs, labels, loss, **others):
+        sizes.append((len(inputs), len(labels)))
+        return original(model, weights, inputs, labels, loss, **others)
+
+    monkeypatch.setattr(clipping, "general_weighted_sum", watched)
+    found = example_clipped_sum(model, weights, *batch, cross_entropy, **options, max_physical_batch=7)
+    assert sizes == [(7, 7), (7, 7), (7, 7), (3, 3)]
     torch.testing.assert_close(found.total, whole.total)
     torch.testing.assert_close(found.losses, whole.losses)
 

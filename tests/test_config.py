@@ -51,6 +51,7 @@ OTHER = {
     "debias": False,
     "l2_coefficient": 0.5,
     "l2_over": "train",
+    "precision": "bf16",
     "numerics_version": NUMERICS_VERSION + 1,
 }
 ONE_VALUE = {"sampling"}  # nothing else to change it to

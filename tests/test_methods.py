@@ -13,7 +13,7 @@ from cnndp.clipping import example_clipped_sum, unclipped_sum
 from cnndp.config import Config
 from cnndp.gradients import flatten, unflatten
 from cnndp.losses import cross_entropy
-from cnndp.methods import compose, noise_std, noisy_gradient, update
+from cnndp.methods import add_noise, compose, noise_std, noisy_gradient, releases, update
 from cnndp.models import build
 from cnndp.presets import METHODS, PRINTED, preset
 
@@ -330,3 +330,17 @@ def test_a_composition_of_ones_own_needs_no_name_of_the_papers(linear, batch):
     assert noisy.releases[0].scale == pytest.approx(0.1 / 0.5)
     assert 0 <= noisy.loss <= 1
     assert 0 < step.size <= 0.5
+
+
+@pytest.mark.parametrize("method", ["cnn", "cnn_dp_gan", "cnn_dp_gan_polyak", "dp_sgd"])
+def test_noise_is_added_to_the_sum_before_it_is_divided_whether_its_scale_is_a_number_or_a_tensor(method):
+    """By hand: a sum of 8 with noise of scale 3 and a draw of 2, over a batch of 7."""
+    parts = compose(config_for(method, batch_size=7), N)
+    total, draw, loss = torch.tensor([8.0, -8.0]), torch.tensor([2.0, 0.0]), torch.tensor(0.5)
+    number, tensor = (add_noise(parts, total, loss, scale, draw) for scale in (3.0, torch.tensor(3.0)))
+    torch.testing.assert_close(number.gradient, torch.tensor([14 / 7, -8 / 7]))
+    assert torch.equal(number.gradient, tensor.gradient)
+    assert number.noise_std == pytest.approx(float(tensor.noise_std))
+    assert number.loss is loss
+    names = [entry.quantity for entry in releases(parts, 3.0, None)]
+    assert names == (["gradient", "loss"] if method == "cnn_dp_gan_polyak" else ["gradient"])

@@ -14,13 +14,15 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
-from cnndp import results
+from cnndp import cost, results
 from cnndp.experiment import PARAMETERS
 from cnndp.sections import SECTIONS
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
 RUNS = sorted(NOTEBOOKS.glob("runs/*/*.ipynb"))
+SECTION_SOURCES = [path for path in SOURCES if path.stem in SECTIONS]
+EVERY_SECTION = pytest.mark.parametrize("path", SECTION_SOURCES, ids=lambda path: path.stem)
 EVERY_SOURCE = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 EVERY_RUN = pytest.mark.parametrize("path", RUNS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 
@@ -45,7 +47,8 @@ def outputs_of(cell, kind):
 
 
 def test_every_section_has_its_notebook():
-    assert [path.stem for path in SOURCES] == sorted(SECTIONS)
+    assert [path.stem for path in SECTION_SOURCES] == sorted(SECTIONS)
+    assert {path.stem for path in SOURCES} - set(SECTIONS) == {"cost_of_privacy"}
 
 
 @EVERY_SOURCE
@@ -56,7 +59,7 @@ def test_a_source_is_valid_and_holds_no_outputs(path):
         assert cell.execution_count is None
 
 
-@EVERY_SOURCE
+@EVERY_SECTION
 def test_a_source_has_one_parameters_cell_with_exactly_the_known_names(path):
     tagged = [cell for cell in cells_of(path) if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1
@@ -67,7 +70,7 @@ def test_a_source_has_one_parameters_cell_with_exactly_the_known_names(path):
     assert (defaults["dataset"], defaults["profile"]) == ("digits", "small")  # needs no network and little time
 
 
-@EVERY_SOURCE
+@EVERY_SECTION
 def test_parameters_are_checked_in_the_next_code_cell_under_the_notebooks_own_name(path):
     code = cells_of(path)
     assert f'experiment.from_notebook("{path.stem}", globals())' in code[1].source
@@ -93,11 +96,24 @@ def test_notebooks_compute_nothing_themselves(path):
         assert len(cell.source.splitlines()) <= 12
 
 
-@EVERY_SOURCE
+@EVERY_SECTION
 def test_a_source_names_its_records_checks_one_live_and_says_what_is_guaranteed(path):
     code = "\n".join(cell.source for cell in cells_of(path))
     for part in ("report.source_note(", "replay.live_check(", "report.guarantee_note("):
         assert part in code
+
+
+def test_the_page_of_costs_checks_its_parameters_and_both_engines(monkeypatch, tmp_path):
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
+    code = cells_of(NOTEBOOKS / "cost_of_privacy.ipynb")
+    assert "parameters" in code[0].metadata["tags"]
+    assert "cost.from_notebook(globals())" in code[1].source
+    assert "cost.engines_agree()" in code[-1].source
+    given = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(code[0].source).body}
+    with pytest.raises(results.RecordError, match=r"no benchmark is stored in .*; pass measure=True, or run make bench"):
+        cost.from_notebook(given)
+    with pytest.raises(ValueError, match="parameter='mesure' is not known; did you mean 'measure'"):
+        cost.from_notebook({**given, "mesure": True})
 
 
 def test_labels_are_unique_across_the_sources():
@@ -173,6 +189,19 @@ def test_the_live_check_of_a_run_passed(path):
     ]
     assert len(checks) == 1
     assert checks[0].endswith("trained again on this machine: pass\n")
+
+
+def test_the_page_of_costs_checks_its_parameters_and_both_engines(monkeypatch, tmp_path):
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
+    code = cells_of(NOTEBOOKS / "cost_of_privacy.ipynb")
+    assert "parameters" in code[0].metadata["tags"]
+    assert "cost.from_notebook(globals())" in code[1].source
+    assert "cost.engines_agree()" in code[-1].source
+    given = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(code[0].source).body}
+    with pytest.raises(results.RecordError, match=r"no benchmark is stored in .*; pass measure=True, or run make bench"):
+        cost.from_notebook(given)
+    with pytest.raises(ValueError, match="parameter='mesure' is not known; did you mean 'measure'"):
+        cost.from_notebook({**given, "mesure": True})
 
 
 def test_labels_are_unique_across_all_runs():
