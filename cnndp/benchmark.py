@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import re
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib import metadata, util
@@ -160,6 +161,7 @@ def measure(device: torch.device, *, repeats: int = 15) -> Record:
         repeats: turns of each variant.
     """
     at_least(2, repeats=repeats)
+    warnings.filterwarnings("ignore", message="Full backward hook is firing")  # from the hooks of Opacus
     cases = [(network, batch_size) for network in NETWORKS for batch_size in BATCH_SIZES]
     started, rows = time.perf_counter(), []
     with progress_bar(len(cases) * (repeats + 1) * len(available()), "turn") as bar:
@@ -237,6 +239,7 @@ def peak_memory_mb(network: str, batch_size: int, name: str, device: torch.devic
 def resident_growth_mb(network: str, batch_size: int, name: str, threads: int) -> int | None:
     """Return by how many MiB the memory of this process grows at most while it takes three steps."""
     torch.set_num_threads(threads)
+    warnings.simplefilter("ignore")  # said once already, in the process that measures the times
     # One step of a single example first: libraries that a step loads are not memory that it needs.
     VARIANTS[name](problem(network, 1, torch.device("cpu")))()
     step = VARIANTS[name](problem(network, batch_size, torch.device("cpu")))

@@ -110,7 +110,7 @@ def test_the_page_of_costs_checks_its_parameters_and_both_engines(monkeypatch, t
     assert "cost.from_notebook(globals())" in code[1].source
     assert "cost.engines_agree()" in code[-1].source
     given = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(code[0].source).body}
-    with pytest.raises(results.RecordError, match=r"no benchmark is stored in .*; pass measure=True, or run make bench"):
+    with pytest.raises(results.RecordError, match=r"no benchmark is stored .*; pass measure=True, or run make bench"):
         cost.from_notebook(given)
     with pytest.raises(ValueError, match="parameter='mesure' is not known; did you mean 'measure'"):
         cost.from_notebook({**given, "mesure": True})
@@ -189,19 +189,6 @@ def test_the_live_check_of_a_run_passed(path):
     ]
     assert len(checks) == 1
     assert checks[0].endswith("trained again on this machine: pass\n")
-
-
-def test_the_page_of_costs_checks_its_parameters_and_both_engines(monkeypatch, tmp_path):
-    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
-    code = cells_of(NOTEBOOKS / "cost_of_privacy.ipynb")
-    assert "parameters" in code[0].metadata["tags"]
-    assert "cost.from_notebook(globals())" in code[1].source
-    assert "cost.engines_agree()" in code[-1].source
-    given = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(code[0].source).body}
-    with pytest.raises(results.RecordError, match=r"no benchmark is stored in .*; pass measure=True, or run make bench"):
-        cost.from_notebook(given)
-    with pytest.raises(ValueError, match="parameter='mesure' is not known; did you mean 'measure'"):
-        cost.from_notebook({**given, "mesure": True})
 
 
 def test_labels_are_unique_across_all_runs():
