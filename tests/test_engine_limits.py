@@ -21,6 +21,7 @@ from test_engine import (
 )
 from torch import nn
 
+from cnndp import engine
 from cnndp.clipping import pick_engine
 from cnndp.engine import floats_per_example, weighted_sum, why_not
 from cnndp.gradients import flatten
@@ -123,6 +124,11 @@ def test_without_the_refusal_a_hook_would_spoil_the_sum_and_a_shared_weight_the_
             weighted_sum(model, weights, inputs, labels, cross_entropy, order=2, factors=keep_all)
 
 
+def test_the_automatic_choice_is_the_fast_engine_and_the_general_one_can_be_asked_for():
+    model = paper_network("mnist_cnn")
+    assert [pick_engine(model, name) for name in ("auto", "fast", "general")] == ["fast", "fast", "general"]
+
+
 def test_an_unknown_engine_is_refused_with_the_closest():
     with pytest.raises(ValueError, match=r"^engine='fats' is not known; did you mean 'fast'\? Known: auto, fast, gen"):
         pick_engine(nn.Sequential(nn.Linear(2, 2)), "fats")
@@ -173,6 +179,20 @@ def test_the_peak_of_memory_is_what_is_stated_and_follows_how_many_examples_are_
     assert 0.5 * 100 * stated < small < 1.25 * 100 * stated + slack  # measured: 0.87
     assert 0.4 * 600 * stated < large < 1.25 * 600 * stated + slack  # measured: 0.67, as not all peaks coincide
     assert large > 2 * small
+
+
+@ORDERS
+def test_no_more_windows_are_made_at_once_than_a_slice_holds(order, monkeypatch):
+    made, original = [], engine.windows
+
+    def watched(layer, image):
+        made.append(original(layer, image))
+        return made[-1]
+
+    monkeypatch.setattr(engine, "windows", watched)
+    inputs, labels = images(100, 3, 32, 32)
+    summed(paper_network("cifar_cnn").float(), inputs.float(), labels, order=order)
+    assert engine.SLICE / 2 < max(U.numel() for U in made) <= engine.SLICE
 
 
 @ORDERS

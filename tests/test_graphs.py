@@ -187,7 +187,7 @@ def test_recorded_training_stops_early_where_it_is_told(few):
 
 
 @pytest.mark.parametrize("method", ["cnn", "cnn_dp_gan_polyak"])
-@pytest.mark.parametrize("step", [1, 3, 10, 11, 13, 14, 22, 29, 30])
+@pytest.mark.parametrize("step", [1, 5, 10, 11, 13, 14, 22, 29, 30])
 def test_a_run_that_diverges_between_two_looks_ends_where_the_eager_one_does(few, monkeypatch, method, step):
     original = training.unit_noise
 
@@ -204,8 +204,24 @@ def test_a_run_that_diverges_between_two_looks_ends_where_the_eager_one_does(few
 
 def test_the_steps_planted_above_lie_on_both_sides_of_every_reason_to_look():
     looks = {*range(1, TRACE_STEPS + 1), *evaluation_steps(LATE)}
-    assert {1, 3, 10, 14, 30} <= looks
+    assert {1, 5, 10, 14, 30} <= looks
     assert not {11, 13, 22, 29} & looks
+    assert 5 not in evaluation_steps(LATE)
+
+
+def test_weights_stop_where_the_loss_was_lost_although_the_velocity_would_move_them_on(few, monkeypatch):
+    original = training.unit_noise
+
+    def planted(*arguments):
+        for t, draw in enumerate(original(*arguments), start=1):
+            yield draw * (1e25 if t == 14 else 1)
+
+    monkeypatch.setattr(training, "unit_noise", planted)
+    config = config_of("dpgdm", num_steps=LATE, activation="relu")
+    found, expected = train(config, few, graph=True), train(config, few)
+    assert (expected.status, expected.final["last_step"]) == ("diverged", 15)  # the next look is at step 17
+    assert expected.weights.isfinite().all()
+    assert_same(found, expected)
 
 
 @pytest.mark.parametrize(
