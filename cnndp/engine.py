@@ -35,14 +35,17 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.grad import conv2d_weight
 
-from cnndp.gradients import Loss, channels_last, unflatten
+from cnndp.gradients import Loss, channels_last, losses_of, unflatten
 from cnndp.precision import network_precision
 
 # Layers without parameters that treat every example on its own.
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity)
 ACTIVATIONS = (nn.Tanh, nn.ReLU, nn.Sigmoid, nn.GELU, nn.ELU, nn.SiLU, nn.Softplus, nn.LeakyReLU)
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 SLICE = 2**20  # numbers of U made at once: 4 MiB, what a core's cache holds
+LARGEST_INPUT = 1e12  # norm of what a layer reads; beyond it, an error that underflows could hide a gradient
 Factors = Callable[[Tensor], Tensor]  # norms [B] -> c [B]
+Named = tuple[str, Any]  # a layer with its full name
 
 
 class Share(NamedTuple):
@@ -65,8 +68,9 @@ def why_not(model: nn.Module) -> str | None:
     for name, layer in layers:
         if not known(layer):
             return f"layer {name!r} is {layer}"
-        if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks:
-            return f"layer {name!r} has hooks"
+    for name, module in model.named_modules():
+        if "forward" in vars(module) or any(getattr(module, hooks) for hooks in HOOKS):
+            return f"{f'layer {name!r}' if name else 'the model'} has hooks, or a forward of its own"
     if sum(len(list(layer.parameters())) for _, layer in layers) != len(list(model.parameters())):
         return "two layers share a parameter"
     return None
@@ -110,39 +114,48 @@ def weighted_sum(
         inputs, labels: `[B, C, H, W]` and `[B]`, with at least one example.
         loss: `(logits, labels) -> [B]`.
         order: 1 or 2, the norm over all parameters jointly.
-        factors: norms `[B]` to c `[B]`. An example whose norm is not finite counts as zero whatever it says.
+        factors: norms `[B]` to c `[B]`. An example whose norm is not finite, or whose input to a layer has a norm
+            above 1e12, counts as zero whatever it says.
         precision: of the network's passes; everything after them is in the type of `vector`.
     """
     losses, layers, seen, errors = backward(model, vector, inputs, labels, loss, precision)
-    shares, biases, power = {}, {}, torch.zeros_like(losses)
+    with network_precision("float32", vector.device):
+        return losses, sum_of(model, layers, seen, errors, order, factors)
+
+
+def sum_of(
+    model: nn.Module, layers: list[Named], seen: list[Tensor], errors: list[Tensor], order: int, factors: Factors
+) -> Tensor:
+    """Return the weighted sum `[P]`: first every layer's share of the norms, then the factors, then the sums."""
+    shares, biases, power = {}, {}, errors[0].new_zeros(len(errors[0]))
     for (name, layer), image, error in zip(layers, seen, errors, strict=True):
         shares[name] = share(layer, image, error, order)
         power += shares[name].power
         if layer.bias is not None:
-            biases[name] = positions(error).sum(dim=1)  # [B, p]
-            power += power_of(biases[name], order)
+            biases[name] = positions(layer, error).sum(dim=1)  # [B, p]
+            power += norm_of(biases[name], order) ** order
     norms = power if order == 1 else power.sqrt()
     finite = norms.isfinite()
     c = torch.where(finite, factors(norms), 0.0)
     total = {f"{name}.weight": shares[name].weighted(c, finite) for name in shares}
     total |= {f"{name}.bias": c @ clean(biases[name], finite) for name in biases}
-    return losses, torch.cat([total[name].reshape(-1) for name, _ in model.named_parameters()])
+    return torch.cat([total[name].reshape(-1) for name, _ in model.named_parameters()])
 
 
 def backward(
     model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss, precision: str
-) -> tuple[Tensor, list[tuple[str, Any]], list[Tensor], list[Tensor]]:
+) -> tuple[Tensor, list[Named], list[Tensor], list[Tensor]]:
     """Return losses `[B]`, the layers with parameters, the input of each, and d losses / d output of each.
 
     The parameters ask for no gradient, so autograd computes derivatives by the layers' outputs only: neither
     the weight gradients nor the derivative by the images.
     """
     parameters = unflatten(model, vector.detach())
-    layers: list[tuple[str, Any]] = []
+    layers: list[Named] = []
     seen: list[Tensor] = []
     outputs: list[Tensor] = []
     hidden = channels_last(inputs)
-    with network_precision(precision, vector.device):
+    with torch.enable_grad(), network_precision(precision, vector.device):
         for name, layer in chain(model):
             own = {key: parameters[f"{name}.{key}"] for key, _ in layer.named_parameters()}
             if own:
@@ -152,15 +165,15 @@ def backward(
                 outputs.append(hidden if outputs else hidden.requires_grad_())
             else:
                 hidden = layer(hidden)
-        losses = loss(hidden, labels)
+        losses = losses_of(hidden, labels, loss, vector.dtype)
         errors = torch.autograd.grad(losses.sum(), outputs)
     # A bfloat16 pass ends here: norms, clip and sum are in the type of the parameters.
-    return losses.detach().to(vector.dtype), layers, seen, [error.to(vector.dtype) for error in errors]
+    return losses.detach(), layers, seen, [error.to(vector.dtype) for error in errors]
 
 
-def positions(error: Tensor) -> Tensor:
+def positions(layer: Any, error: Tensor) -> Tensor:
     """Return E `[B, T, p]` of equation (*) from the derivative by a layer's output."""
-    error = error.movedim(1, -1) if error.ndim == 4 else error
+    error = error.movedim(1, -1) if isinstance(layer, nn.Conv2d) else error
     return error.reshape(len(error), -1, error.shape[-1])
 
 
@@ -185,10 +198,10 @@ def windows(layer: Any, image: Tensor) -> Tensor:
 
 def share(layer: Any, image: Tensor, error: Tensor, order: int) -> Share:
     """Choose how one weight's norms and weighted sum are computed: the three ways explained above."""
-    E = positions(error)
+    E = positions(layer, error)
     T, p, D = E.shape[1], E.shape[2], layer.weight[0].numel()
     if T == 1:
-        power = power_of(E, order) * power_of(windows(layer, image), order)
+        power = product_power(E, windows(layer, image), order)
     elif order == 2 and p * D > 2 * T * T:
         power = sliced(gram_power, layer, image, E)
     else:
@@ -203,7 +216,7 @@ def gram_power(E: Tensor, U: Tensor) -> Tensor:
     is added on top, so that cancellation cannot hide a norm from the clip.
     """
     EE, UU = torch.bmm(E, E.transpose(1, 2)), torch.bmm(U, U.transpose(1, 2))
-    rounding = 8 * torch.finfo(E.dtype).eps * power_of(E, 2) * power_of(U, 2)
+    rounding = 8 * torch.finfo(E.dtype).eps * product_power(E, U, 2)
     return (EE * UU).sum(dim=(1, 2)).clamp(min=0) + rounding
 
 
@@ -226,7 +239,7 @@ def materialised(layer: Any, image: Tensor, E: Tensor, order: int) -> Share:
             total = total.view(-1, *layer.kernel_size, layer.in_channels).permute(0, 3, 1, 2)
         return total
 
-    return Share(power_of(G, order), weighted)
+    return Share(norm_of(G, order) ** order, weighted)
 
 
 def sliced(function: Callable[[Tensor, Tensor], Tensor], layer: Any, image: Tensor, E: Tensor) -> Tensor:
@@ -236,10 +249,16 @@ def sliced(function: Callable[[Tensor, Tensor], Tensor], layer: Any, image: Tens
     return torch.cat([function(e, windows(layer, x)) for e, x in parts])
 
 
-def power_of(rows: Tensor, order: int) -> Tensor:
-    """Return `[B]`: the L1 norm, or the squared L2 norm, of each example's numbers."""
+def norm_of(rows: Tensor, order: int) -> Tensor:
+    """Return the norm of each example's numbers, `[B]`."""
     norms: Tensor = torch.linalg.vector_norm(rows.flatten(1), ord=order, dim=1)
-    return norms if order == 1 else norms.square()
+    return norms
+
+
+def product_power(E: Tensor, U: Tensor, order: int) -> Tensor:
+    """Return (||E_i|| ||U_i||)^order, `[B]`, infinite where U_i is beyond `LARGEST_INPUT`."""
+    error, read = norm_of(E, order), norm_of(U, order)
+    return torch.where(read < LARGEST_INPUT, (error * read) ** order, torch.inf)
 
 
 def clean(rows: Tensor, finite: Tensor) -> Tensor:
@@ -264,7 +283,8 @@ def floats_per_example(model: nn.Module, image_shape: tuple[int, ...], order: in
     >>> floats_per_example(model, (1, 2, 2), order=2)  # 4 + 2 * (4 + 2)
     16
     """
-    hidden, count = torch.zeros(1, *image_shape, device="meta"), torch.Size(image_shape).numel()
+    dtype = next(model.parameters()).dtype
+    hidden, count = torch.zeros(1, *image_shape, device="meta", dtype=dtype), torch.Size(image_shape).numel()
     for _, layer in chain(model):
         parameters = {name: torch.empty_like(value, device="meta") for name, value in layer.named_parameters()}
         hidden = functional_call(layer, parameters, (hidden,))

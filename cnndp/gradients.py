@@ -57,6 +57,12 @@ def predict(model: nn.Module, vector: Tensor, inputs: Tensor) -> Tensor:
     return logits
 
 
+def losses_of(logits: Tensor, labels: Tensor, loss: Loss, dtype: torch.dtype) -> Tensor:
+    """Return the losses `[B]`, computed in `dtype` whatever precision the network ran in."""
+    with torch.autocast(logits.device.type, enabled=False):
+        return loss(logits.to(dtype), labels)
+
+
 def batch_gradient(
     model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss, *, precision: str = "float32"
 ) -> tuple[Tensor, Tensor]:
@@ -67,8 +73,8 @@ def batch_gradient(
     """
     refuse_batch_statistics(model)
     vector = vector.detach().requires_grad_(True)
-    with network_precision(precision, vector.device):
-        losses = loss(predict(model, vector, inputs), labels)
+    with torch.enable_grad(), network_precision(precision, vector.device):
+        losses = losses_of(predict(model, vector, inputs), labels, loss, vector.dtype)
         (gradient,) = torch.autograd.grad(losses.sum(), vector)
     return losses.detach(), gradient
 
@@ -85,7 +91,7 @@ def per_example_gradients(
 
     def one(weights: Tensor, image: Tensor, label: Tensor) -> Tensor:
         logits = functional_call(model, unflatten(model, weights), (image.unsqueeze(0),))
-        return loss(logits, label.unsqueeze(0)).squeeze(0)
+        return losses_of(logits, label.unsqueeze(0), loss, vector.dtype).squeeze(0)
 
     with network_precision(precision, vector.device):
         gradients, losses = vmap(grad_and_value(one), in_dims=(None, 0, 0))(vector.detach(), inputs, labels)

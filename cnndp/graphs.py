@@ -131,7 +131,7 @@ class GraphSteps:
         if step.slack is not None:
             step = step._replace(slack=step.slack.where(self.healthy, 0.0))
         self.weights.copy_(weights.where(self.healthy, self.weights))
-        self.velocity.copy_(velocity.where(self.healthy, self.velocity))
+        self.velocity.copy_(velocity)
         self.healthy &= torch.isfinite(noisy.loss) & torch.isfinite(self.weights).all()
         self.total.zero_()
         self.loss.zero_()

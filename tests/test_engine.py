@@ -197,7 +197,6 @@ def test_every_kind_of_layer_equals_the_loop(kind):
     assert_equals_the_loop(model, *images(5, *shape), "fast")
 
 
-@pytest.mark.xfail(strict=True, reason="positions() moves the axes of every 4-D output, also of a linear layer's")
 @pytest.mark.parametrize("features", [3, 4])
 def test_a_linear_layer_on_images_equals_the_loop(features):
     model = drawn(nn.Sequential(nn.Linear(8, features), nn.Tanh(), *ends_in(3 * 8 * features)))

@@ -6,6 +6,7 @@ from torch import nn
 
 from cnndp.clipping import example_clipped_sum
 from cnndp.config import Config
+from cnndp.engine import weighted_sum
 from cnndp.gradients import batch_gradient, flatten, per_example_gradients
 from cnndp.losses import LOSSES, cross_entropy
 from cnndp.precision import PRECISIONS, network_precision
@@ -123,3 +124,18 @@ def test_on_a_gpu_tf32_is_allowed_inside_the_block_only():
         assert tf32() == (True, True)
         raise InterruptedError
     assert tf32() == before
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_losses_are_computed_in_float32_whatever_the_network_ran_in(loss):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 10))
+    inputs, labels = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 10
+    for losses in (
+        batch_gradient(model, flatten(model), inputs, labels, loss, precision="bf16")[0],
+        per_example_gradients(model, flatten(model), inputs, labels, loss, precision="bf16")[0],
+        weighted_sum(model, flatten(model), inputs, labels, loss, order=2, factors=torch.ones_like, precision="bf16")[
+            0
+        ],
+    ):
+        assert losses.dtype == torch.float32
+        assert not torch.equal(losses, losses.bfloat16().float())
