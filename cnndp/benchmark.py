@@ -20,7 +20,7 @@ from torch import Generator, Tensor, nn
 
 from cnndp import models, provenance
 from cnndp.checks import at_least, one_of
-from cnndp.clipping import MAX_PHYSICAL_BATCH
+from cnndp.clipping import physical_batch
 from cnndp.config import Config
 from cnndp.gradients import channels_last, flatten
 from cnndp.graphs import GraphSteps, padded
@@ -92,12 +92,10 @@ def ours(given: Problem, *, clip: str, engine: str) -> StepFunction:
     weights = flatten(given.model)
     draws = unit_noise(config.mechanism, len(weights), MAX_STEPS, Generator().manual_seed(0), given.device)
     if given.device.type == "cuda":
-        physical_batch = min(batch_size, MAX_PHYSICAL_BATCH)
+        size = min(batch_size, physical_batch(None, given.device))
         images = (given.inputs * 255).to(torch.uint8)
-        steps = GraphSteps(
-            method, given.model, weights, images, given.labels, physical_batch=physical_batch, num_steps=1
-        )
-        rows = padded(torch.arange(batch_size), physical_batch).to(given.device)
+        steps = GraphSteps(method, given.model, weights, images, given.labels, physical_batch=size, num_steps=1)
+        rows = padded(torch.arange(batch_size), size).to(given.device)
         count = torch.tensor(float(batch_size), device=given.device)
         return lambda: steps(1, rows, count, next(draws))
     velocity = torch.zeros_like(weights)

@@ -15,7 +15,8 @@ from cnndp.engine import weighted_sum, why_not
 from cnndp.gradients import Loss, batch_gradient, general_weighted_sum, refuse_batch_statistics
 
 ENGINES = ("auto", "fast", "general")
-MAX_PHYSICAL_BATCH = 256  # examples whose activations and gradients are in memory at once
+# Examples worked on at once: on a CPU as many as its caches like, on a GPU as many as make its kernels large.
+PHYSICAL_BATCH = {"cpu": 128, "cuda": 2048}
 
 
 class GradientSum(NamedTuple):
@@ -103,7 +104,7 @@ def example_clipped_sum(
     order: int,
     present: Tensor | None = None,
     engine: str = "auto",
-    max_physical_batch: int = MAX_PHYSICAL_BATCH,
+    max_physical_batch: int | None = None,
     precision: str = "float32",
 ) -> GradientSum:
     """Return the sum of gradients clipped example by example.
@@ -117,8 +118,8 @@ def example_clipped_sum(
         present: `[B]` of booleans, False where an example only fills the batch up and must not count.
         engine: "fast" (`cnndp.engine`, for chains of plain layers), "general" (`torch.func`, any model), or
             "auto", the fast one where it can. They agree up to rounding.
-        max_physical_batch: how many examples are worked on at once. It bounds the memory and changes the result
-            only by rounding.
+        max_physical_batch: how many examples are worked on at once; None takes 128 on a CPU and 2,048 on a GPU. It
+            bounds the memory and changes the result only by rounding.
         precision: of the network's passes, see `precision.network_precision`.
 
     Guarantees:
@@ -130,13 +131,13 @@ def example_clipped_sum(
             cannot compute this model.
     """
     check_order(order)
-    at_least(1, max_physical_batch=max_physical_batch)
+    size = physical_batch(max_physical_batch, vector.device)
     refuse_batch_statistics(model)
     weigh = weighted_sum if pick_engine(model, engine) == "fast" else general_weighted_sum
     if present is None:
         present = torch.ones_like(labels, dtype=torch.bool)
     total, losses = torch.zeros_like(vector), [vector.new_zeros(0)]
-    parts = (torch.split(tensor, max_physical_batch) for tensor in (inputs, labels, present))
+    parts = (torch.split(tensor, size) for tensor in (inputs, labels, present))
     for images, targets, counted in zip(*parts, strict=True):
         if len(targets):  # an empty batch, which Poisson sampling can draw, adds nothing
             factors = partial(clip_factors, clip_norm=clip_norm, present=counted)
@@ -144,6 +145,18 @@ def example_clipped_sum(
             losses.append(torch.where(counted, part[0], 0.0))
             total += part[1]
     return GradientSum(torch.cat(losses), total, sensitivity=clip_norm)
+
+
+def physical_batch(asked: int | None, device: torch.device) -> int:
+    """Return how many examples are worked on at once.
+
+    >>> physical_batch(None, torch.device("cpu"))
+    128
+    """
+    if asked is None:
+        return PHYSICAL_BATCH.get(device.type, PHYSICAL_BATCH["cpu"])
+    at_least(1, max_physical_batch=asked)
+    return asked
 
 
 def pick_engine(model: nn.Module, engine: str) -> str:

@@ -10,7 +10,7 @@ import torch
 from cnndp import results
 from cnndp.benchmark import NETWORKS, VARIANTS, measure, path_for, problem
 from cnndp.checks import one_of
-from cnndp.clipping import MAX_PHYSICAL_BATCH, example_clipped_sum
+from cnndp.clipping import PHYSICAL_BATCH, example_clipped_sum
 from cnndp.engine import floats_per_example
 from cnndp.experiment import pick_device, plain_values
 from cnndp.gradients import flatten
@@ -164,9 +164,9 @@ def memory_table(batch_size: int = 1500) -> str:
         model = problem(network, 1, torch.device("cpu")).model
         for order in (2, 1):
             numbers = floats_per_example(model, shape, order)
-            cells = [f"{numbers * 4 * size / 2**20:,.0f}" for size in (MAX_PHYSICAL_BATCH, batch_size)]
+            cells = [f"{numbers * 4 * size / 2**20:,.0f}" for size in (PHYSICAL_BATCH["cpu"], batch_size)]
             rows.append([TITLES[network], f"L{order}", f"{numbers:,}", *cells])
-    sizes = (f"MiB for {MAX_PHYSICAL_BATCH} at once", f"MiB for {batch_size:,} at once")
+    sizes = (f"MiB for {PHYSICAL_BATCH['cpu']} at once", f"MiB for {batch_size:,} at once")
     return table(rows, ("Network", "Clip", "numbers an example", *sizes))
 
 

@@ -42,7 +42,7 @@ from cnndp.precision import network_precision
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity)
 ACTIVATIONS = (nn.Tanh, nn.ReLU, nn.Sigmoid, nn.GELU, nn.ELU, nn.SiLU, nn.Softplus, nn.LeakyReLU)
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-SLICE = 2**20  # numbers of U made at once: 4 MiB, what a core's cache holds
+SLICE = 2**19  # numbers of U made at once: 2 MiB, what a core's cache holds
 LARGEST_INPUT = 1e12  # norm of what a layer reads; beyond it, an error that underflows could hide a gradient
 Factors = Callable[[Tensor], Tensor]  # norms [B] -> c [B]
 Named = tuple[str, Any]  # a layer with its full name

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 
 from cnndp import data, results
-from cnndp.checks import at_least, one_of, type_names
-from cnndp.clipping import ENGINES, MAX_PHYSICAL_BATCH
+from cnndp.checks import one_of, type_names
+from cnndp.clipping import ENGINES, physical_batch
 from cnndp.config import Config
 from cnndp.data import Images
 from cnndp.progress import progress_bar
@@ -28,7 +28,7 @@ class Experiment(NamedTuple):
     refresh: bool
     root: Path
     engine: str = "auto"
-    max_physical_batch: int = MAX_PHYSICAL_BATCH
+    max_physical_batch: int | None = None
 
 
 class Result(NamedTuple):
@@ -50,7 +50,7 @@ PARAMETERS: dict[str, tuple[type, ...]] = {
     "refresh": (bool,),
 }
 # Those that change time and memory only, so the notebooks' parameters cells leave them out.
-TUNING: dict[str, tuple[type, ...]] = {"engine": (str,), "max_physical_batch": (int,)}
+TUNING: dict[str, tuple[type, ...]] = {"engine": (str,), "max_physical_batch": (int, type(None))}
 IPYTHON_NAMES = {"In", "Out"}
 
 
@@ -98,8 +98,8 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     refresh = given.pop("refresh", False)
     engine = given.pop("engine", "auto")
     one_of(ENGINES, engine=engine)
-    max_physical_batch = given.pop("max_physical_batch", MAX_PHYSICAL_BATCH)
-    at_least(1, max_physical_batch=max_physical_batch)
+    max_physical_batch = given.pop("max_physical_batch", None)
+    physical_batch(max_physical_batch, device)
     profile = given.pop("profile", "small")
     lists = {key: given.pop(key, None) for key in ("seeds", "methods", "readings")}
     num_steps = given.pop("num_steps", None)
@@ -189,7 +189,7 @@ def sweep(
     root: Path,
     refresh: bool = False,
     engine: str = "auto",
-    max_physical_batch: int = MAX_PHYSICAL_BATCH,
+    max_physical_batch: int | None = None,
 ) -> list[Record]:
     """Return the record of each config, in order. What is stored is read; the rest is trained and stored.
 

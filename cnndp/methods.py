@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cnndp.budget import budget_for_total, step_epsilon, zcdp_rho
-from cnndp.clipping import MAX_PHYSICAL_BATCH, GradientSum, batch_clipped_sum, example_clipped_sum, unclipped_sum
+from cnndp.clipping import GradientSum, batch_clipped_sum, example_clipped_sum, unclipped_sum
 from cnndp.config import Config
 from cnndp.ledger import Release
 from cnndp.losses import LOSSES, l2_factor
@@ -66,9 +66,7 @@ class Method(NamedTuple):
     raw_loss: bool  # whether the step size reads the loss without noise
 
 
-def compose(
-    config: Config, num_train: int, *, engine: str = "auto", max_physical_batch: int = MAX_PHYSICAL_BATCH
-) -> Method:
+def compose(config: Config, num_train: int, *, engine: str = "auto", max_physical_batch: int | None = None) -> Method:
     """Return the functions that the plain values of `config` name.
 
     Args:
@@ -92,7 +90,7 @@ def compose(
     )
 
 
-def gradient_part(config: Config, engine: str, max_physical_batch: int) -> GradientPart:
+def gradient_part(config: Config, engine: str, max_physical_batch: int | None) -> GradientPart:
     """Return the gradient sum of `config.clip`."""
     common: dict[str, Any] = {"loss": LOSSES[config.loss], "precision": config.precision}
     if config.clip == "none":

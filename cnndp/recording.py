@@ -8,7 +8,6 @@ import torch
 
 from cnndp import provenance
 from cnndp.budget import budget_for_total, total_epsilon
-from cnndp.clipping import MAX_PHYSICAL_BATCH
 from cnndp.config import Config
 from cnndp.data import Images
 from cnndp.ledger import Release, guarantee_gap
@@ -24,7 +23,7 @@ def make_record(
     on_step: Callable[[int], object] = lambda step: None,
     *,
     engine: str = "auto",
-    max_physical_batch: int = MAX_PHYSICAL_BATCH,
+    max_physical_batch: int | None = None,
 ) -> Record:
     """Train one run and return its record, without the hash that storing adds; arguments as in `training.train`."""
     start = time.perf_counter()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cnndp import batches, models
-from cnndp.clipping import MAX_PHYSICAL_BATCH
+from cnndp.clipping import physical_batch
 from cnndp.config import Config
 from cnndp.data import Images, pixels
 from cnndp.gradients import flatten
@@ -55,7 +55,7 @@ def train(
     last_step: int | None = None,
     nudge: int | None = None,
     engine: str = "auto",
-    max_physical_batch: int = MAX_PHYSICAL_BATCH,
+    max_physical_batch: int | None = None,
     graph: bool | None = None,
     on_step: Callable[[int], object] = lambda step: None,
 ) -> Outcome:
@@ -103,11 +103,12 @@ def train(
     # Reduced-precision convolutions would make a GPU's losses differ from a CPU's in the third digit.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         if recorded:
-            physical_batch = min(config.batch_size, max_physical_batch) if method.in_parts else config.batch_size
+            size = min(config.batch_size, physical_batch(max_physical_batch, device))
+            size = size if method.in_parts else config.batch_size
             recorder = GraphSteps(
-                method, model, weights, inputs, labels, physical_batch=physical_batch, num_steps=config.num_steps
+                method, model, weights, inputs, labels, physical_batch=size, num_steps=config.num_steps
             )
-            taken = graph_steps(recorder, staged(order, physical_batch, device), draws)
+            taken = graph_steps(recorder, staged(order, size, device), draws)
         else:
             taken = eager_steps(method, model, weights, inputs, labels, order, draws)
         for t, state in enumerate(taken, start=1):
