@@ -6,6 +6,7 @@ network trains on a CPU or a GPU, and whatever maths library torch was built wit
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -101,9 +102,11 @@ def unit_noise(
     device: torch.device,
     block_size: int = 16,
 ) -> Iterator[Tensor]:
-    """Yield the noise of scale 1 of each step, drawn on the host one block ahead of the device.
+    """Return the noise of scale 1 of each step, drawn on the host; for a GPU, one block ahead of it.
 
-    A block is filled by one flat draw per step, so `block_size` never changes a number.
+    A block is filled by one flat draw per step, so `block_size` never changes a number. On a CPU the draws are
+    made one by one, in turn with the steps: a second thread that computes makes all of torch's threads wait for
+    each other, which doubles the time of a step.
 
     Args:
         mechanism: a key of `MECHANISMS`.
@@ -111,14 +114,25 @@ def unit_noise(
         num_steps: how many draws.
         generator: CPU generator, owned by this stream until it is exhausted.
         device: where the draws are needed.
-        block_size: how many steps are drawn, and copied to the device, at once.
+        block_size: how many steps are drawn, and copied to a GPU, at once.
     """
     at_least(1, num_params=num_params, num_steps=num_steps, block_size=block_size)
-    draw = MECHANISMS[mechanism]
+    draw = partial(MECHANISMS[mechanism], num_params, 1.0, generator)
+    if device.type == "cpu":
+        return (draw() for _ in range(num_steps))
+    return drawn_ahead(draw, num_params, num_steps, device, block_size)
+
+
+def drawn_ahead(
+    draw: Callable[[], Tensor], num_params: int, num_steps: int, device: torch.device, block_size: int
+) -> Iterator[Tensor]:
+    """Yield `num_steps` results of `draw` on `device`: a second thread draws one block while another is used."""
 
     def block(size: int) -> Tensor:
-        drawn = torch.stack([draw(num_params, 1.0, generator) for _ in range(size)])
-        return drawn.pin_memory() if device.type == "cuda" else drawn
+        drawn = torch.empty(size, num_params, pin_memory=device.type == "cuda")
+        for row in drawn:
+            row.copy_(draw())
+        return drawn
 
     sizes = [min(block_size, num_steps - start) for start in range(0, num_steps, block_size)]
     with ThreadPoolExecutor(max_workers=1) as host:

@@ -145,3 +145,11 @@ def test_the_clamp_starts_at_the_initial_scale_and_ends_at_the_floor(scale, opti
 def test_a_floor_above_the_start_is_refused():
     with pytest.raises(ValueError, match=r"min_scale=3.0 is above initial_scale=2.0; the floor must not"):
         noise.clamped_scale(1.0, initial_scale=2.0, min_scale=3.0)
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 5, 16])
+def test_drawing_ahead_changes_no_number(block_size):
+    direct = rows("laplace", 7, 5)
+    source = generator(0)
+    ahead = noise.drawn_ahead(lambda: noise.laplace(7, 1.0, source), 7, 5, CPU, block_size)
+    assert all(torch.equal(one, two) for one, two in zip(direct, ahead, strict=True))
