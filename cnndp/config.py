@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from cnndp.checks import at_least, below_one, non_negative, one_of, positive, type_names
 from cnndp.losses import LOSSES
-from cnndp.models import ACTIVATIONS, MODELS
+from cnndp.models import ACTIVATIONS, INITS, MODELS
 from cnndp.noise import MECHANISMS, check_clamp
 from cnndp.precision import PRECISIONS
 
@@ -45,13 +45,16 @@ class Config:
 
     model: str = "mnist_cnn"
     activation: str = "tanh"
+    init: str = "uniform"  # "uniform" on +-1/sqrt(fan_in), or "kaiming"
+    normalise: bool = False  # subtract the dataset's public channel means and divide by the deviations
     loss: str = "cross_entropy"
 
     clip: str = "none"
     clip_norm: float | None = None  # C; needed unless clip is "none"
     mechanism: str = "none"
     noise_on: str = "sum"  # where the noise of scale sensitivity / epsilon_t goes: "sum" or "mean"
-    total_epsilon: float | None = None  # E of Eq. (5); needed with noise
+    total_epsilon: float | None = None  # E of Eq. (5); with noise, this or the next
+    noise_multiplier: float | None = None  # the same scale in every step: this many times the sensitivity
     growth: float = 1.0  # r = epsilon_T / epsilon_1
     nominal_sensitivity: float = 0.5  # Table II's; used only where the clip guarantees none
     calibration: str = "step"  # scale = sensitivity / epsilon_t, or "zcdp": one scale for the zCDP total
@@ -67,6 +70,8 @@ class Config:
     l2_coefficient: float = 0.0  # lambda of Eq. (1)
     l2_over: str = "batch"  # n of Eq. (1): "batch" (B) or "train" (N)
 
+    evaluate: str = "spread"  # when: at 15 points, denser early, or after all "epochs"
+
     precision: str = "float32"  # of the network's passes; "tf32" and "bf16" change results
 
     numerics_version: int = NUMERICS_VERSION
@@ -79,6 +84,8 @@ class Config:
         one_of(("reshuffled",), sampling=self.sampling)
         one_of(MODELS, model=self.model)
         one_of(ACTIVATIONS, activation=self.activation)
+        one_of(INITS, init=self.init)
+        one_of(("spread", "epochs"), evaluate=self.evaluate)
         one_of(LOSSES, loss=self.loss)
         one_of(PRECISIONS, precision=self.precision)
         one_of(CLIPS, clip=self.clip)
@@ -97,7 +104,7 @@ class Config:
             l2_coefficient=self.l2_coefficient,
             min_scale=self.min_scale,
         )
-        for name in ("clip_norm", "total_epsilon", "initial_scale", "max_step"):
+        for name in ("clip_norm", "total_epsilon", "noise_multiplier", "initial_scale", "max_step"):
             if getattr(self, name) is not None:
                 positive(**{name: getattr(self, name)})
         self._check_combinations()
@@ -107,11 +114,23 @@ class Config:
             raise ValueError(
                 f"clip={self.clip!r} with clip_norm={self.clip_norm!r}: give both, or neither (clip='none')"
             )
-        if (self.mechanism == "none") != (self.total_epsilon is None):
+        if (self.mechanism == "none") != (self.total_epsilon is None and self.noise_multiplier is None):
             raise ValueError(
-                f"mechanism={self.mechanism!r} with total_epsilon={self.total_epsilon!r}: noise needs a budget, "
-                "and a budget needs a mechanism ('laplace' or 'gaussian')"
+                f"mechanism={self.mechanism!r} with total_epsilon={self.total_epsilon!r}: noise needs a budget "
+                "(or a noise_multiplier), and a budget needs a mechanism ('laplace' or 'gaussian')"
             )
+        if self.noise_multiplier is not None:
+            if self.total_epsilon is not None or self.calibration != "step" or self.growth != 1:
+                raise ValueError(
+                    f"noise_multiplier={self.noise_multiplier} with total_epsilon={self.total_epsilon}, "
+                    f"calibration={self.calibration!r}, growth={self.growth}: the multiplier fixes one scale for all "
+                    "steps; leave these at None, 'step' and 1"
+                )
+            if not self.clip.startswith("example"):
+                raise ValueError(
+                    f"noise_multiplier={self.noise_multiplier} with clip={self.clip!r}: it multiplies the sensitivity "
+                    "that a clip per example guarantees; pass clip='example_l2' or 'example_l1'"
+                )
         if self.mechanism == "laplace" and self.clip == "example_l2":
             raise ValueError(
                 "mechanism='laplace' with clip='example_l2': Laplace noise needs an L1 bound; "

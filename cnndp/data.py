@@ -6,6 +6,8 @@ import difflib
 import hashlib
 import re
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,17 @@ from torch.nn.functional import interpolate
 
 from cnndp.fetch import cache_folder, fetch_arrays
 
-__all__ = ["DATASETS", "Images", "cache_folder", "load", "name_of", "pixels", "resize", "split_indices"]
+__all__ = [
+    "DATASETS",
+    "Images",
+    "cache_folder",
+    "load",
+    "name_of",
+    "network_input",
+    "pixels",
+    "resize",
+    "split_indices",
+]
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
 SPLITS = ("8:2", "official")
@@ -48,9 +60,44 @@ class _Decoded(NamedTuple):
     num_train: int | None  # official training images; None without an official split
 
 
+# Means and standard deviations of the channels, in [0, 1], as generally known of these public datasets.
+CHANNELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "mnist": ((0.1307,), (0.3081,)),
+    "fashion_mnist": ((0.2860,), (0.3530,)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+}
+
+
 def pixels(images: Tensor) -> Tensor:
     """Return uint8 images as float32 in [0, 1]."""
     return images.float() / 255
+
+
+def normalised(images: Tensor, means: Tensor, deviations: Tensor) -> Tensor:
+    """Return uint8 images `[B, C, H, W]` as float32 with the means `[C, 1, 1]` taken out, over the deviations."""
+    return (pixels(images) - means) / deviations
+
+
+def network_input(dataset: str, *, normalise: bool, device: torch.device | str = "cpu") -> Callable[[Tensor], Tensor]:
+    """Return the function from uint8 images to what the network gets.
+
+    Args:
+        dataset: with `normalise`, one of `CHANNELS`.
+        normalise: by the constants of the dataset; else pixels in [0, 1].
+        device: where the images are.
+
+    Raises:
+        ValueError: no constants are known of the dataset.
+    """
+    if not normalise:
+        return pixels
+    if dataset not in CHANNELS:
+        raise ValueError(
+            f"normalise=True with dataset={dataset!r}: constants that are public are known of "
+            f"{', '.join(CHANNELS)} only, and taking them from the data would release them; pass normalise=False"
+        )
+    means, deviations = (torch.tensor(values, device=device).view(-1, 1, 1) for values in CHANNELS[dataset])
+    return partial(normalised, means=means, deviations=deviations)
 
 
 def load(

@@ -69,6 +69,7 @@ class GraphSteps:
         physical_batch: examples summed at once. A method that cannot sum a batch in parts needs batches of just
             this size.
         num_steps: T.
+        to_input: from uint8 images to what the network gets.
     """
 
     def __init__(
@@ -81,7 +82,9 @@ class GraphSteps:
         *,
         physical_batch: int,
         num_steps: int,
+        to_input: Callable[[Tensor], Tensor] = pixels,
     ) -> None:
+        self.to_input = to_input
         self.method, self.model, self.inputs, self.labels = method, model, inputs, labels
         self.weights, self.velocity, self.total = weights.clone(), torch.zeros_like(weights), torch.zeros_like(weights)
         self.loss = weights.new_zeros(())  # sum over the batch
@@ -116,7 +119,7 @@ class GraphSteps:
         numbers = numbers.clamp(min=0)
         options = {"present": present} if self.method.in_parts else {}
         summed = self.method.gradient_sum(
-            self.model, self.weights, pixels(self.inputs[numbers]), self.labels[numbers], **options
+            self.model, self.weights, self.to_input(self.inputs[numbers]), self.labels[numbers], **options
         )
         self.sensitivity = summed.sensitivity
         self.total += summed.total

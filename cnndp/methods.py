@@ -104,6 +104,8 @@ def gradient_part(config: Config, engine: str, max_physical_batch: int | None) -
 
 def scale_part(config: Config) -> ScalePart:
     """Return the noise scale on the sum: Eq. (4)'s budget through Eq. (3)'s scale, clamped as in Table I."""
+    if config.noise_multiplier is not None:
+        return partial(multiplied, config.noise_multiplier)
     if config.total_epsilon is None:
         return lambda t, sensitivity: 0.0
     total, on_sum = config.total_epsilon, 1 if config.noise_on == "sum" else config.batch_size
@@ -117,6 +119,12 @@ def scale_part(config: Config) -> ScalePart:
         return on_sum * clamped_scale(per_step, initial_scale=config.initial_scale, min_scale=config.min_scale)
 
     return scale
+
+
+def multiplied(noise_multiplier: float, t: int, sensitivity: float | None) -> float:
+    """Return the scale of a noise multiplier, the same at every t; only a clip's own sensitivity counts."""
+    assert sensitivity is not None  # Config asks for a clip per example
+    return noise_multiplier * sensitivity
 
 
 def step_part(config: Config) -> StepPart:

@@ -1,13 +1,16 @@
 """The papers' networks, and accuracy. No layer uses batch statistics."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
 
 from cnndp.checks import one_of
-from cnndp.gradients import predict
+from cnndp.gradients import Loss, predict
+from cnndp.losses import cross_entropy
 
+INITS = ("uniform", "kaiming")
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -61,9 +64,18 @@ MODELS = {
 
 
 def build(
-    name: str, *, num_classes: int, activation: str, generator: Generator, device: torch.device | str = "cpu"
+    name: str,
+    *,
+    num_classes: int,
+    activation: str,
+    generator: Generator,
+    init: str = "uniform",
+    device: torch.device | str = "cpu",
 ) -> nn.Module:
-    """Return a network with weights and biases uniform on +-1/sqrt(fan_in), drawn from `generator`.
+    """Return a network with its initial parameters drawn from `generator`.
+
+    With `init="uniform"` weights and biases are uniform on +-1/sqrt(fan_in); with "kaiming" weights are normal
+    of variance 2/fan_in (He et al., arXiv 1502.01852) and biases 0.
 
     The global random state of torch is neither read nor changed.
 
@@ -73,22 +85,48 @@ def build(
     """
     one_of(MODELS, model=name)
     one_of(ACTIVATIONS, activation=activation)
+    one_of(INITS, init=init)
     with torch.device("meta"):  # allocates nothing and draws nothing
         model = MODELS[name](num_classes, activation)
     model = model.to_empty(device="cpu")
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            bound = 1 / math.sqrt(layer.weight[0].numel())
-            for parameter in layer.parameters(recurse=False):
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+            draw_parameters(layer, init, generator)
     return model.to(device)
 
 
-def accuracy(model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, batch_size: int = 1000) -> float:
-    """Return the share of `inputs` `[N, C, H, W]` that `model` with parameters `vector` labels right, in percent."""
+def draw_parameters(layer: nn.Conv2d | nn.Linear, init: str, generator: Generator) -> None:
+    """Fill a layer's weight and bias, as `build` says."""
+    fan_in = layer.weight[0].numel()
+    for parameter in layer.parameters(recurse=False):
+        if init == "uniform":
+            nn.init.uniform_(parameter, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
+        elif parameter is layer.weight:
+            nn.init.normal_(parameter, std=math.sqrt(2 / fan_in), generator=generator)
+        else:
+            nn.init.zeros_(parameter)
+
+
+class Score(NamedTuple):
+    """How a network does on a set of images."""
+
+    accuracy: float  # percent
+    loss: float  # mean over the images
+
+
+def evaluate(
+    model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss, batch_size: int = 500
+) -> Score:
+    """Return accuracy and mean loss of `model` with parameters `vector` on `inputs` `[N, C, H, W]`."""
+    hits, total = torch.zeros((), device=vector.device), torch.zeros((), device=vector.device, dtype=torch.float64)
     with torch.no_grad():
-        hits = sum(
-            (predict(model, vector, images).argmax(dim=1) == targets).sum().item()
-            for images, targets in zip(torch.split(inputs, batch_size), torch.split(labels, batch_size), strict=True)
-        )
-    return 100 * hits / len(labels)
+        for images, targets in zip(torch.split(inputs, batch_size), torch.split(labels, batch_size), strict=True):
+            logits = predict(model, vector, images)
+            hits += (logits.argmax(dim=1) == targets).sum()
+            total += loss(logits, targets).sum()
+    return Score(100 * hits.item() / len(labels), total.item() / len(labels))
+
+
+def accuracy(model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, batch_size: int = 500) -> float:
+    """Return the share of `inputs` `[N, C, H, W]` that `model` with parameters `vector` labels right, in percent."""
+    return evaluate(model, vector, inputs, labels, cross_entropy, batch_size).accuracy

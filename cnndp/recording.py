@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from cnndp import provenance
+from cnndp.accounting import rdp_epsilon
 from cnndp.budget import budget_for_total, total_epsilon
 from cnndp.config import Config
 from cnndp.data import Images
@@ -38,11 +39,19 @@ def make_record(
         "status": outcome.status,
         "history": rounded(outcome.history),
         "trace": rounded(outcome.trace),
-        "final": rounded(outcome.final),
+        "final": rounded({**outcome.final, **conditional(config, len(images.train_labels))}),
         "ledger": ledger_columns(outcome.releases),
         "privacy": privacy(config, outcome),
         "provenance": provenance.describe(device, seconds, images.sha256),
     }
+
+
+def conditional(config: Config, num_train: int) -> dict[str, float]:
+    """Return what an accountant says of a noise multiplier *if* batches were Poisson samples, as P2 assumes."""
+    if config.noise_multiplier is None or config.mechanism != "gaussian":
+        return {}
+    sampling_prob = config.batch_size / num_train
+    return {"rdp_epsilon": rdp_epsilon(config.noise_multiplier, sampling_prob, config.num_steps)}
 
 
 def privacy(config: Config, outcome: Outcome) -> dict[str, Any]:

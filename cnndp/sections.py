@@ -1,15 +1,19 @@
 """The experiments of each notebook section, as data: which runs, under which labels."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
+from cnndp import sections_p1 as p1
+from cnndp import sections_p2 as p2
 from cnndp.batches import steps_per_epoch
-from cnndp.budget import Budget, budget_for_scales, total_epsilon
 from cnndp.checks import at_least, one_of
 from cnndp.config import READINGS, Config
 from cnndp.presets import METHODS, PRINTED, preset, table_one
+from cnndp.sections_p1 import NOISE_FACTOR, Labelled
 
-NOISE_FACTOR = 10  # Fig. 7's "noise environment": this many times Table I's scales, on the sum
+__all__ = ["NOISE_FACTOR", "PROFILES", "SECTIONS", "Options", "Run", "plan"]
+
 NOMINAL_TRAIN = {"mnist": 56_000, "fashion_mnist": 56_000, "cifar10": 48_000}
 
 
@@ -25,7 +29,8 @@ class Options(NamedTuple):
 
     Attributes:
         dataset: a name `data.load` knows, or an `.npz` content name.
-        profile: "small" (minutes on a laptop) or "paper" (the papers' sizes).
+        profile: "small" (minutes on a laptop), "reduced" (one seed and few steps, for networks that are slow
+            here) or "paper" (the papers' sizes).
         num_steps, seeds: None takes the profile's.
         methods, readings: which to run; None takes all.
         changes: fields of `Config` to set in every run.
@@ -43,98 +48,64 @@ class Options(NamedTuple):
 class Size(NamedTuple):
     """The sizes of a profile."""
 
-    num_steps: int
+    num_steps: tuple[int, ...]  # each T that the section has
     seeds: tuple[int, ...]
+    num_printed: int = 2  # how many of the seeds the printed reading takes: it does not train
 
 
-Labelled = dict[str, Config]
+class Section(NamedTuple):
+    """One notebook: what it runs, and how much of it."""
+
+    make: Callable[[str, int], Labelled]  # (dataset, T) -> runs by label
+    paper: Size
+    few: Callable[[str, int], Labelled] | None = None  # what the profile "reduced" runs, if not the same
 
 
-def fig07_ablation(dataset: str, num_steps: int) -> Labelled:
-    """Fig. 7: five modules and the noise-free reference, and the two that P1's equations define literally.
+THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
+SECTIONS: dict[str, Section] = {
+    "eq01_05_adaptive_noise": Section(p1.eq01_05_adaptive_noise, Size((600,), THREE, 3)),
+    "eq06_11_polyak": Section(p1.eq06_11_polyak, Size((300,), THREE, 3)),
+    "fig07_ablation": Section(p1.fig07_ablation, Size((600,), FIVE, 5)),
+    "fig08_loss": Section(p1.fig08_loss, Size((600,), FIVE, 5)),
+    "fig09_comparison": Section(p1.fig09_comparison, Size((300, 600, 1200), FIVE)),
+    "fig10_thresholds": Section(
+        p1.fig10_thresholds, Size((300,), FIVE), partial(p1.fig10_thresholds, budgets=p1.FEW_BUDGETS)
+    ),
+    "p2_table2_fig07": Section(p2.p2_training, Size((4800,), FIVE, 1)),
+    "p2_table3": Section(p2.p2_training, Size((720, 4800), FIVE, 1)),
+}
+PROFILES = ("small", "reduced", "paper")
+SMALL = Size((60,), (0,))
+PRINTED_STEPS = 100  # of the printed reading in the profile "reduced"
 
-    The noise runs from `NOISE_FACTOR` times Table I's initial scale to as many times its minimum: CNN keeps
-    the initial scale, CNN-DP spends the same total as CNN-DP-GAN in equal parts, CNN-DP-GAN follows Eq. (4).
+
+def size_of(section: str, options: Options) -> Size:
+    """Return the sizes of a section under `options`.
+
+    The printed reading takes fewer seeds away from MNIST: nothing in it trains.
     """
-    column = table_one(dataset)
-    first, last = NOISE_FACTOR * column.initial_scale, NOISE_FACTOR * column.min_scale
-    growing = budget_for_scales(first, last, Config.nominal_sensitivity, num_steps)
-    constant = Budget(growing.initial_epsilon, 0.0)
-    total = total_epsilon(num_steps, growing)
-    l2 = {"l2_coefficient": column.l2_coefficient}
-    growth = first / last if num_steps > 1 else 1.0
-
-    def run(method: str, **changes: Any) -> Config:
-        return preset(method, "reconstructed", dataset, num_steps, **changes)
-
-    unallocated = {"total_epsilon": total_epsilon(num_steps, constant)}
-    return {
-        "noise-free": run("cnn"),
-        "CNN": run("cnn_noisy", **unallocated),
-        "CNN+L2": run("cnn_noisy", **unallocated, **l2),
-        "CNN-DP": run("cnn_dp", total_epsilon=total),
-        "CNN-DP+L2": run("cnn_dp", total_epsilon=total, **l2),
-        "CNN-DP-GAN": run("cnn_dp_gan", total_epsilon=total, growth=growth, **l2),
-        "CNN-DP (printed)": preset("cnn_dp", "printed", dataset, num_steps),
-        "CNN-DP-GAN (printed)": preset("cnn_dp_gan", "printed", dataset, num_steps),
-    }
-
-
-def eq01_05_adaptive_noise(dataset: str, num_steps: int) -> Labelled:
-    """Eq. (1)-(5): CNN-DP-GAN, then each printed choice put back alone, growth ratios and L2 factors."""
-    base = preset("cnn_dp_gan", "reconstructed", dataset, num_steps)
-    column = table_one(dataset)
-    other = "Tanh" if base.activation == "relu" else "ReLU"
-    return {
-        "reconstructed": base,
-        "noise on the mean": base.replace(noise_on="mean"),
-        "learning rate 0.001": base.replace(learning_rate=column.learning_rate),
-        "batch clip 0.002": base.replace(clip="batch", clip_norm=column.clip_norm),
-        "L2 over N": base.replace(l2_coefficient=column.l2_coefficient, l2_over="train"),
-        "L2 over B": base.replace(l2_coefficient=column.l2_coefficient),
-        "L2 factor 0.05": base.replace(l2_coefficient=0.05 * base.batch_size),
-        "L2 factor 0.5": base.replace(l2_coefficient=0.5 * base.batch_size),
-        "growth 1": base.replace(growth=1.0),
-        "growth 10": base.replace(growth=10.0),
-        "Brier loss": base.replace(loss="brier"),
-        other: base.replace(activation=other.lower()),
-        "printed": preset("cnn_dp_gan", "printed", dataset, num_steps),
-    }
-
-
-def eq06_11_polyak(dataset: str, num_steps: int) -> Labelled:
-    """Eq. (6)-(11): the Polyak step as printed, capped, capped and de-biased, beside fixed rates."""
-    base = preset("cnn_dp_gan_polyak", "reconstructed", dataset, num_steps)
-    gan = preset("cnn_dp_gan", "reconstructed", dataset, num_steps)
-    return {
-        "Eq. (10), no cap": base.replace(max_step=None, debias=False),
-        "cap 0.3": base.replace(debias=False),
-        "cap 0.3, de-biased": base,
-        "cap 1, de-biased": base.replace(max_step=1.0),
-        "fixed 0.03": gan.replace(learning_rate=0.03),
-        "fixed 0.1": gan.replace(learning_rate=0.1),
-        "fixed 0.3": gan,
-        "printed": preset("cnn_dp_gan_polyak", "printed", dataset, num_steps),
-    }
-
-
-SECTIONS: dict[str, Callable[[str, int], Labelled]] = {
-    "eq01_05_adaptive_noise": eq01_05_adaptive_noise,
-    "eq06_11_polyak": eq06_11_polyak,
-    "fig07_ablation": fig07_ablation,
-}
-PROFILES: dict[str, dict[str, Size]] = {
-    "small": dict.fromkeys(SECTIONS, Size(60, (0,))),
-    "paper": {
-        "eq01_05_adaptive_noise": Size(600, (0, 1, 2)),
-        "eq06_11_polyak": Size(300, (0, 1, 2)),
-        "fig07_ablation": Size(600, (0, 1, 2, 3, 4)),
-    },
-}
+    paper = SECTIONS[section].paper
+    size = {"small": SMALL, "reduced": Size((min(300, *paper.num_steps),), (0,), 1), "paper": paper}[options.profile]
+    if options.num_steps is not None:
+        at_least(1, num_steps=options.num_steps)
+        size = size._replace(num_steps=(options.num_steps,))
+    if options.seeds is not None:
+        size = size._replace(seeds=options.seeds, num_printed=len(options.seeds))
+    elif options.dataset in ("fashion_mnist", "cifar10"):
+        size = size._replace(num_printed=1)
+    for seed in size.seeds:
+        at_least(0, seeds=seed)
+    if not size.seeds or len(set(size.seeds)) < len(size.seeds):
+        raise ValueError(
+            f"seeds={list(size.seeds)} must be different whole numbers, at least one; for example [0, 1, 2]"
+        )
+    return size
 
 
 def plan(section: str, options: Options) -> list[Run]:
     """Return the runs that `section` has under `options`, each label with all its seeds.
+
+    Where a section has several T, labels name theirs.
 
     Raises:
         ValueError: an unknown section, profile, method, reading or Config field, with the closest known name.
@@ -148,19 +119,11 @@ def plan(section: str, options: Options) -> list[Run]:
         one_of(METHODS, methods=method)
     for reading in options.readings or ():
         one_of(READINGS, readings=reading)
-    size = PROFILES[options.profile][section]
-    num_steps = size.num_steps if options.num_steps is None else options.num_steps
-    at_least(1, num_steps=num_steps)
-    seeds = size.seeds if options.seeds is None else options.seeds
-    for seed in seeds:
-        at_least(0, seeds=seed)
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds={list(seeds)} must be different whole numbers, at least one; for example [0, 1, 2]")
-    labelled = SECTIONS[section](options.dataset, num_steps)
+    size = size_of(section, options)
     runs = [
         Run(label, config.replace(**dict(options.changes), seed=seed))
-        for label, config in labelled.items()
-        for seed in seeds
+        for label, config in labelled(section, options, size)
+        for seed in size.seeds[: size.num_printed if config.reading == "printed" else None]
         if options.methods is None or config.method in options.methods
         if options.readings is None or config.reading in options.readings
     ]
@@ -172,6 +135,20 @@ def plan(section: str, options: Options) -> list[Run]:
             f"reading 'printed' exists for {', '.join(PRINTED)}"
         )
     return runs
+
+
+def labelled(section: str, options: Options, size: Size) -> list[tuple[str, Config]]:
+    """Return the labels of a section with their Configs, for each of its T."""
+    entry, several = SECTIONS[section], len(size.num_steps) > 1
+    reduced = options.profile == "reduced"
+    make = entry.few if reduced and entry.few else entry.make
+    rows = []
+    for num_steps in size.num_steps:
+        for label, config in make(options.dataset, num_steps).items():
+            if reduced and config.reading == "printed" and num_steps > PRINTED_STEPS:
+                config = make(options.dataset, PRINTED_STEPS)[label]
+            rows.append((f"{label}, T = {num_steps}" if several else label, config))
+    return rows
 
 
 def rounds_as_epochs(options: Options) -> list[Run]:

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from cnndp import batches, models
 from cnndp.clipping import physical_batch
 from cnndp.config import Config
-from cnndp.data import Images, pixels
-from cnndp.gradients import flatten
+from cnndp.data import Images, network_input
+from cnndp.gradients import Loss, flatten
 from cnndp.graphs import GraphSteps, staged
 from cnndp.ledger import Release, merge
+from cnndp.losses import LOSSES
 from cnndp.methods import Method, Noisy, Step, compose, noisy_gradient, update
 from cnndp.noise import unit_noise
 from cnndp.randomness import generator_for, streams
@@ -84,20 +85,25 @@ def train(
         config.model,
         num_classes=images.num_classes,
         activation=config.activation,
+        init=config.init,
         generator=random.weights,
         device=device,
     )
     method = compose(config, len(images.train_labels), engine=engine, max_physical_batch=max_physical_batch)
     inputs, labels = images.train_images.to(device), images.train_labels.to(device)
+    to_input = network_input(config.dataset, normalise=config.normalise, device=device)
     weights = flatten(model)
     if nudge is not None:
         draw = torch.randn(len(weights), generator=generator_for(nudge, "nudge"))
         weights = weights * (1 + NUDGE * draw.to(device))
-    meter = Meter(model, images, device)
+    meter = Meter(model, images, device, to_input, LOSSES[config.loss])
     meter.evaluate(0, weights)
     status, until, last = "finished", min(config.num_steps, last_step or config.num_steps), 0
     recorded = device.type == "cuda" if graph is None else graph
     evaluated = set(evaluation_steps(config.num_steps))
+    if config.evaluate == "epochs":
+        epoch = batches.steps_per_epoch(len(labels), config.batch_size)
+        evaluated = {0, *range(epoch, config.num_steps + 1, epoch), config.num_steps}
     order = batches.reshuffled(len(labels), config.batch_size, until, random.batches)
     draws = unit_noise(config.mechanism, len(weights), until, random.noise, device)
     # Reduced-precision convolutions would make a GPU's losses differ from a CPU's in the third digit.
@@ -106,11 +112,18 @@ def train(
             size = min(config.batch_size, physical_batch(max_physical_batch, device))
             size = size if method.in_parts else config.batch_size
             recorder = GraphSteps(
-                method, model, weights, inputs, labels, physical_batch=size, num_steps=config.num_steps
+                method,
+                model,
+                weights,
+                inputs,
+                labels,
+                physical_batch=size,
+                num_steps=config.num_steps,
+                to_input=to_input,
             )
             taken = graph_steps(recorder, staged(order, size, device), draws)
         else:
-            taken = eager_steps(method, model, weights, inputs, labels, order, draws)
+            taken = eager_steps(method, model, weights, inputs, labels, order, draws, to_input)
         for t, state in enumerate(taken, start=1):
             meter.record(t, state.noisy, state.step)
             # Looking makes the host wait for a GPU, so there it is done only where numbers are read anyway.
@@ -146,12 +159,13 @@ def eager_steps(
     labels: Tensor,
     order: Iterable[Tensor],
     draws: Iterable[Tensor],
+    to_input: Callable[[Tensor], Tensor],
 ) -> Iterator[State]:
     """Yield the state after each step: clip, sum, noise, divide, move, one call after the other."""
     velocity = torch.zeros_like(weights)
     for t, (batch, draw) in enumerate(zip(order, draws, strict=True), start=1):
         batch = batch.to(inputs.device)
-        noisy = noisy_gradient(method, model, weights, pixels(inputs[batch]), labels[batch], t, draw)
+        noisy = noisy_gradient(method, model, weights, to_input(inputs[batch]), labels[batch], t, draw)
         weights, velocity, step = update(method, weights, velocity, noisy, t)
         yield State(weights, noisy, step, torch.isfinite(noisy.loss) & torch.isfinite(weights).all(), t)
 
@@ -177,22 +191,37 @@ def merge_by_quantity(releases: list[tuple[Release, ...]]) -> list[Release]:
 class Meter:
     """Collects what a run measures, on fixed images, without drawing any random number."""
 
-    def __init__(self, model: nn.Module, images: Images, device: torch.device) -> None:
-        self.model, self.images, self.device = model, images, device
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Images,
+        device: torch.device,
+        to_input: Callable[[Tensor], Tensor],
+        loss: Loss,
+    ) -> None:
+        self.model, self.images, self.device, self.to_input, self.loss = model, images, device, to_input, loss
         # The split is a seeded permutation already, so its first images are a random, fixed sample.
         self.sample = {
-            "train_accuracy": (images.train_images[:NUM_EVALUATED], images.train_labels[:NUM_EVALUATED]),
-            "test_accuracy": (images.test_images[:NUM_EVALUATED], images.test_labels[:NUM_EVALUATED]),
+            "train": (images.train_images[:NUM_EVALUATED], images.train_labels[:NUM_EVALUATED]),
+            "test": (images.test_images[:NUM_EVALUATED], images.test_labels[:NUM_EVALUATED]),
         }
-        names = ("step", "loss", *self.sample, "step_size", "slack", "noise_scale", "gradient_norm")
+        measured = ("train_accuracy", "train_loss", "test_accuracy", "test_loss")
+        names = ("step", "loss", *measured, "step_size", "slack", "noise_scale", "gradient_norm")
         self.history: Columns = {name: [] for name in names}
         self.trace: Columns = {name: [] for name in ("step", "loss", "gradient_norm", "step_size")}
         self.releases: list[tuple[Release, ...]] = []  # of each step
         self.capped = torch.zeros((), dtype=torch.int64, device=device)
 
-    def measure(self, weights: Tensor, images: Tensor, labels: Tensor) -> float:
-        """Return the accuracy in percent."""
-        return models.accuracy(self.model, weights, pixels(images.to(self.device)), labels.to(self.device))
+    def measure(self, part: str, weights: Tensor, images: Tensor, labels: Tensor) -> dict[str, float]:
+        """Return accuracy in percent and mean loss under the names that start with `part`."""
+        inputs = self.to_input(images.to(self.device))
+        score = models.evaluate(self.model, weights, inputs, labels.to(self.device), self.loss)
+        return {f"{part}_accuracy": score.accuracy, f"{part}_loss": score.loss}
+
+    def measure_samples(self, weights: Tensor) -> dict[str, float]:
+        """Return the scores on the fixed images of both parts."""
+        scores = [self.measure(part, weights, *sample) for part, sample in self.sample.items()]
+        return {**scores[0], **scores[1]}
 
     def record(self, t: int, noisy: Noisy, step: Step) -> None:
         """Note one step: its releases, whether the cap bound, and in full while the trace is short."""
@@ -203,16 +232,15 @@ class Meter:
             append(self.trace, step=t, **_numbers(noisy, step, self.trace))
 
     def evaluate(self, t: int, weights: Tensor, noisy: Noisy | None = None, step: Step | None = None) -> None:
-        """Note the accuracies after step `t`; step 0 has no loss, step size or noise."""
-        accuracies = {name: self.measure(weights, *part) for name, part in self.sample.items()}
+        """Note the scores after step `t`; step 0 has no batch loss, step size or noise."""
         numbers = _numbers(noisy, step, self.history) if noisy and step else {}
-        append(self.history, step=t, **accuracies, **numbers)
+        append(self.history, step=t, **self.measure_samples(weights), **numbers)
 
     def final(self, weights: Tensor) -> dict[str, Any]:
         """Return the final metrics, on the whole test set and on the fixed training images."""
         return {
-            "test_accuracy": self.measure(weights, self.images.test_images, self.images.test_labels),
-            "train_accuracy": self.measure(weights, *self.sample["train_accuracy"]),
+            **self.measure("test", weights, self.images.test_images, self.images.test_labels),
+            **self.measure("train", weights, *self.sample["train"]),
             "steps_at_cap": int(self.capped),
         }
 

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from cnndp import data
+from cnndp.data import pixels
 from cnndp.gradients import flatten
 from cnndp.models import build
-from cnndp.training import pixels
 
 torch.set_num_threads(1)  # the tensors are small: threads that wait for each other cost more than they give
 

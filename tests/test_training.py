@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from cnndp import results, training
+from cnndp.data import pixels
 from cnndp.presets import preset
 from cnndp.recording import make_record
-from cnndp.training import evaluation_steps, pixels, train
+from cnndp.training import evaluation_steps, train
 
 NUM_STEPS = 12
 MIXED_CAP = 0.0025  # between the Polyak steps of the first and of the later iterations

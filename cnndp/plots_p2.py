@@ -1,0 +1,82 @@
+"""P2's Figs. 3, 4 and 7, and what the datasets look like."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from cnndp.data import Images
+from cnndp.experiment import Result
+from cnndp.plots import STYLE, columns_of, legend_below, panels, style
+from cnndp.report import by_label
+
+CLASSES = {
+    "fashion_mnist": (
+        *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+}
+
+
+def class_names(images: Images) -> list[str]:
+    """Return the names of the classes, or their numbers where they have none."""
+    return list(CLASSES.get(images.name, [str(number) for number in range(images.num_classes)]))
+
+
+def class_counts(images: Images) -> Figure:
+    """Draw P2's Figs. 3 and 4: how many training (left) and test images (right) each class has."""
+    figure, axes = panels(2, height=3.6)
+    parts = (images.train_labels, images.test_labels)
+    for panel, labels, title in zip(axes, parts, ("training images", "test images"), strict=True):
+        counts = labels.bincount(minlength=images.num_classes).numpy()
+        panel.barh(range(images.num_classes), counts, color=style(0)["color"], height=0.7)
+        for place, count in enumerate(counts):
+            panel.annotate(f" {count:,}", (count, place), va="center", fontsize=9)
+        panel.set(title=f"{len(labels):,} {title}", xlabel="images", yticks=range(images.num_classes))
+        panel.set_yticklabels(class_names(images))
+        panel.margins(x=0.18)
+        panel.invert_yaxis()
+        panel.grid(axis="y", visible=False)
+    return figure
+
+
+def samples(images: Images, per_class: int = 8) -> Figure:
+    """Draw the first training images of each class, one row a class."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(0.62 * per_class + 1.6, 0.62 * images.num_classes), layout="constrained")
+        grid = figure.subplots(images.num_classes, per_class, squeeze=False)
+    for number, name in enumerate(class_names(images)):
+        chosen = images.train_images[images.train_labels == number][:per_class].permute(0, 2, 3, 1).numpy()
+        for place, axes in enumerate(grid[number]):
+            axes.set_axis_off()
+            if place < len(chosen):
+                axes.imshow(chosen[place].squeeze(), cmap="gray_r", vmin=0, vmax=255)
+        grid[number][0].text(-0.25, 0.5, name, transform=grid[number][0].transAxes, ha="right", va="center", fontsize=9)
+    return figure
+
+
+def by_epoch(results: Sequence[Result], num_steps: int) -> Figure:
+    """Draw P2's Fig. 7: accuracy (left) and loss (right) per epoch, training dashed and validation solid.
+
+    Args:
+        results: of a section of P2.
+        num_steps: T of the runs to show.
+    """
+    figure, axes = panels(2, height=4.2)
+    shown = [result for result in results if result.record["config"]["num_steps"] == num_steps]
+    for panel, what, unit in zip(axes, ("accuracy", "loss"), ("accuracy (%)", "cross-entropy"), strict=True):
+        for index, (label, records) in enumerate(by_label(shown).items()):
+            for part, line, name in (("train", "--", "training"), ("test", "-", "validation")):
+                _, values = columns_of(records, f"{part}_{what}")
+                epochs = np.arange(values.shape[1])
+                mean = values.mean(axis=0)
+                spread = values.std(axis=0, ddof=1) if len(values) > 1 else 0 * mean
+                colour = style(index)["color"]
+                panel.plot(epochs, mean, line, color=colour, label=f"{label.split(', T')[0]}, {name}")
+                panel.fill_between(epochs, mean - spread, mean + spread, color=colour, alpha=0.12, linewidth=0)
+        panel.set(xlabel="epoch", ylabel=unit, title=what)
+    axes[0].set_ylim(0, 103)
+    legend_below(figure, axes[0])
+    return figure
