@@ -169,6 +169,16 @@ def claims(section: str = "", paper: str = "") -> list[Stated]:
     ]
 
 
+def label_of(claim: Stated) -> str:
+    """Return the method's name in a claim about one method, "" where it is about none.
+
+    >>> label_of(claims("fig07_ablation")[0])
+    'CNN'
+    """
+    own = {**LABELS, **SECTION_LABELS.get(claim.section, {})}
+    return next((label for label, where in own.items() if where.items() <= dict(claim.where).items()), "")
+
+
 def max_accuracy(run: Run) -> float:
     """Return the highest test accuracy in the history; the final one where the history is empty."""
     seen = [float(value) for value in run["history"]["test_accuracy"] if value is not None and not math.isnan(value)]
@@ -320,13 +330,23 @@ def is_above(worse: Mapping[int, float], better: Mapping[int, float]) -> bool | 
     It is when the 95 % bootstrap interval of the mean paired difference lies above 0. Seeds that only one side
     has are left out; fewer than two pairs decide nothing, and return None.
     """
-    pairs = np.array([better[seed] - worse[seed] for seed in sorted(set(worse) & set(better))])
-    if pairs.size < 2:
+    found = bootstrap_interval([better[seed] - worse[seed] for seed in sorted(set(worse) & set(better))])
+    return None if found is None else found[0] > 0
+
+
+def bootstrap_interval(pairs: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % percentile bootstrap interval of the mean of paired differences, None for fewer than two.
+
+    >>> bootstrap_interval([1.0, 1.0, 1.0])
+    (1.0, 1.0)
+    """
+    if len(pairs) < 2:
         return None
     if np.ptp(pairs) == 0:  # every resample is the same
-        return bool(pairs[0] > 0)
-    found = bootstrap((pairs,), np.mean, confidence_level=0.95, method="percentile", rng=np.random.default_rng(0))
-    return bool(found.confidence_interval.low > 0)
+        return float(pairs[0]), float(pairs[0])
+    data = (np.array(pairs),)
+    found = bootstrap(data, np.mean, confidence_level=0.95, method="percentile", rng=np.random.default_rng(0))
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def tolerance(unit: str, std: float) -> float:

@@ -6,11 +6,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from cnndp.accounting import rdp_epsilon
+from cnndp.config import Config
 from cnndp.data import Images
 from cnndp.experiment import Result
 from cnndp.plots import STYLE, columns_of, legend_below, panels, style
 from cnndp.report import by_label
 
+NEEDED_MULTIPLIER = 0.294  # what an epsilon of 100.09 after 20 epochs takes
 CLASSES = {
     "fashion_mnist": (
         *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
@@ -79,4 +82,27 @@ def by_epoch(results: Sequence[Result], num_steps: int) -> Figure:
         panel.set(xlabel="epoch", ylabel=unit, title=what)
     axes[0].set_ylim(0, 103)
     legend_below(figure, axes[0])
+    return figure
+
+
+def epsilon_by_epoch(config: Config, num_train: int = 60_000, epochs: int = 20) -> Figure:
+    """Draw epsilon against the number of epochs for the stated noise, and for the noise that P2's 100.09 needs.
+
+    Args:
+        config: a run of P2, for its batch size and noise multiplier.
+        num_train: N.
+        epochs: how many.
+    """
+    figure, (axes,) = panels(1, height=3.6)
+    figure.set_figwidth(6.5)
+    sampling_prob = config.batch_size / num_train
+    steps = round(1 / sampling_prob)
+    counts = list(range(1, epochs + 1))
+    for index, multiplier in enumerate((1.3, NEEDED_MULTIPLIER)):
+        values = [rdp_epsilon(multiplier, sampling_prob, steps * count) for count in counts]
+        axes.plot(counts, values, marker=".", label=f"noise multiplier {multiplier:g}", **style(index))
+    stated = {3: 0.56, 20: 100.09}
+    axes.plot(list(stated), list(stated.values()), "o", mfc="white", color="black", label="P2, Table 3")
+    axes.set(xlabel="epochs", ylabel="ε (log), δ = 1e-5", yscale="log")
+    axes.legend(fontsize=9, frameon=False)
     return figure

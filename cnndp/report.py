@@ -183,3 +183,100 @@ def cap_table(results: Sequence[Result]) -> str:
         final = spread([STATISTICS["final"](record) for record in records])
         rows.append([label, final, spread(shares, digits=1) if capped else "no cap"])
     return table(rows, ("Run", "Final test %", "Steps at the cap %"))
+
+
+def stated_losses(study: Experiment) -> dict[str, dict[str, float]]:
+    """Return the losses that P1 states for a study's dataset, by part ("train", "test") and method."""
+    stated: dict[str, dict[str, float]] = {"train": {}, "test": {}}
+    for claim in paper.claims(section="fig08_loss"):
+        if claim.dataset == study.options.dataset and isinstance(claim.value, float | int):
+            part = "train" if claim.statistic.endswith("(train)") else "test"
+            stated[part][paper.label_of(claim)] = float(claim.value)
+    return stated
+
+
+def stated_means(study: Experiment) -> dict[str, float]:
+    """Return the means over T that P1 states for a study's dataset, by method."""
+    return {
+        paper.label_of(claim): float(claim.value)
+        for claim in paper.claims(section="fig09_comparison")
+        if claim.dataset == study.options.dataset and claim.statistic == "mean over T"
+        if isinstance(claim.value, float | int)
+    }
+
+
+def interaction_note(results: Sequence[Result], small: float = 0.1, large: float = 1.0) -> str:
+    """Return whether a smaller threshold helps more at the smallest than at the largest budget, with its interval.
+
+    The contrast of one seed is (accuracy with the small threshold minus that with the large one) at the smallest
+    budget, minus the same at the largest.
+
+    Args:
+        results: of section fig10_thresholds.
+        small, large: the thresholds to compare.
+    """
+    final: dict[tuple[float, float], dict[int, float]] = {}
+    for label, record in results:
+        if label.startswith("threshold"):
+            config = record["config"]
+            key = (config["max_step"], round(config["total_epsilon"] / config["num_steps"], 10))
+            final.setdefault(key, {})[config["seed"]] = record["final"]["test_accuracy"]
+    budgets = sorted({budget for _, budget in final})
+    if not budgets or any((threshold, budget) not in final for threshold in (small, large) for budget in budgets):
+        return "The runs at hand do not hold both thresholds at all budgets."
+    low, high = budgets[0], budgets[-1]
+    gains = {
+        budget: {seed: final[small, budget][seed] - final[large, budget][seed] for seed in final[small, budget]}
+        for budget in (low, high)
+    }
+    contrast = [gains[low][seed] - gains[high][seed] for seed in gains[low] if seed in gains[high]]
+    lines = [
+        f"- At a budget of {budget:g} a step, the threshold {small:g} instead of {large:g} changes the accuracy by "
+        f"{spread(list(gains[budget].values()))} points."
+        for budget in (low, high)
+    ]
+    return "\n".join([*lines, f"- The difference of the two, the interaction: {interval(contrast)}."])
+
+
+def interval(values: Sequence[float]) -> str:
+    """Return mean and 95 % bootstrap interval of a paired difference, in points.
+
+    >>> interval([1.0, 1.0])
+    '1.00 points, 95 % interval 1.00 to 1.00 (n = 2)'
+    """
+    found = paper.bootstrap_interval(values)
+    if found is None:
+        return f"{fmean(values):.2f} points (n = {len(values)}: too few for an interval)"
+    return f"{fmean(values):.2f} points, 95 % interval {found[0]:.2f} to {found[1]:.2f} (n = {len(values)})"
+
+
+def loss_table(results: Sequence[Result]) -> str:
+    """Return a Markdown table of final accuracies and losses, training and validation, as P2's Table 2 has them."""
+    rows = []
+    for label, records in by_label(results).items():
+        columns = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
+        digits = (2, 2, 4, 4)
+        cells = (
+            spread([record["final"][name] for record in records], count)
+            for name, count in zip(columns, digits, strict=True)
+        )
+        rows.append([label, f"{records[0]['config']['num_steps']:,}", *cells])
+    return table(rows, ("Run", "Steps", "Training %", "Validation %", "Training loss", "Validation loss"))
+
+
+def epsilon_table(results: Sequence[Result]) -> str:
+    """Return a Markdown table of epsilon, if batches were Poisson samples, and accuracy of each label."""
+    rows = []
+    for label, records in by_label(results).items():
+        config, epsilon = records[0]["config"], records[0]["final"].get("rdp_epsilon")
+        rows.append(
+            [
+                label,
+                config["reading"],
+                f"{config['num_steps']:,}",
+                "–" if config["noise_multiplier"] is None else f"{config['noise_multiplier']:g}",
+                "–" if epsilon is None else f"{epsilon:.4f}",
+                spread([STATISTICS["final"](record) for record in records]),
+            ]
+        )
+    return table(rows, ("Run", "Reading", "Steps", "Noise multiplier", "ε, if Poisson (RDP)", "Final test %"))

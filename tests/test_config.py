@@ -33,11 +33,15 @@ OTHER = {
     "model": "cifar_cnn",
     "activation": "relu",
     "loss": "brier",
+    "init": "kaiming",
+    "normalise": True,
+    "evaluate": "epochs",
     "clip": "example_l2",
     "clip_norm": 0.25,
     "mechanism": "gaussian",
     "noise_on": "mean",
     "total_epsilon": 72.0,
+    "noise_multiplier": 1.3,
     "growth": 2.0,
     "nominal_sensitivity": 1.0,
     "calibration": "zcdp",
@@ -64,6 +68,14 @@ def test_every_field_has_another_value_here():
 def base_for(name):
     """A Config in which the field `name` alone can take its value of OTHER."""
     gaussian = {**FULL, "mechanism": "laplace" if name == "mechanism" else "gaussian"}
+    if name == "noise_multiplier":
+        gaussian |= {
+            "total_epsilon": None,
+            "noise_multiplier": 1.0,
+            "growth": 1.0,
+            "initial_scale": None,
+            "min_scale": 0.0,
+        }
     uncapped = {"max_step": None, "debias": False} if name == "step" else {}
     return Config(**{**gaussian, **uncapped})
 
