@@ -65,6 +65,7 @@ THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
 SECTIONS: dict[str, Section] = {
     "eq01_05_adaptive_noise": Section(p1.eq01_05_adaptive_noise, Size((600,), THREE, 3)),
     "eq06_11_polyak": Section(p1.eq06_11_polyak, Size((300,), THREE, 3)),
+    "table1_settings": Section(p1.table1_settings, Size((600,), THREE, 2)),
     "fig07_ablation": Section(p1.fig07_ablation, Size((600,), FIVE, 5)),
     "fig08_loss": Section(p1.fig08_loss, Size((600,), FIVE, 5)),
     "fig09_comparison": Section(p1.fig09_comparison, Size((300, 600, 1200), FIVE)),
@@ -127,7 +128,7 @@ def plan(section: str, options: Options) -> list[Run]:
         if options.methods is None or config.method in options.methods
         if options.readings is None or config.reading in options.readings
     ]
-    if section == "fig07_ablation" and options.profile == "paper" and options.num_steps is None:
+    if section in ("fig07_ablation", "table1_settings") and options.profile == "paper" and options.num_steps is None:
         runs += rounds_as_epochs(options)
     if not runs:
         raise ValueError(
