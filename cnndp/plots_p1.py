@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from cnndp.budget import Budget, total_epsilon
 from cnndp.experiment import Result
 from cnndp.plots import COLOURS, STYLE, columns_of, legend_below, panels, style
 from cnndp.report import by_label
@@ -135,3 +136,16 @@ def budget_of(record: Record) -> float:
     """Return the budget of one step of a run whose budget does not grow."""
     config = record["config"]
     return float(round(config["total_epsilon"] / config["num_steps"], 10))
+
+
+def fits(budgets: Mapping[str, Budget], stated: Mapping[int, float]) -> Figure:
+    """Draw Table II's totals as circles, and Eq. (5) with each of `budgets` as a line."""
+    figure, (axes,) = panels(1, height=3.6)
+    figure.set_figwidth(6.5)
+    steps = np.arange(1, round(1.05 * max(stated)))
+    for index, (name, budget) in enumerate(budgets.items()):
+        axes.plot(steps, [total_epsilon(int(step), budget) for step in steps], label=name, **style(index))
+    axes.plot(list(stated), list(stated.values()), "o", mfc="white", color="black", label="Table II")
+    axes.set(xlabel="iterations T", ylabel="total budget")
+    axes.legend(fontsize=9, frameon=False)
+    return figure
