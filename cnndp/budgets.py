@@ -130,7 +130,8 @@ def schedule_note(dataset: str, num_steps: int, growth: float = 2.0) -> str:
     """Return one sentence on the schedule that this book uses in place of Table II's contradictory pairs."""
     total = paper.total_epsilon(dataset, num_steps)
     budget = budget_for_total(total, num_steps, growth)
+    first, last = budget.initial_epsilon, step_epsilon(num_steps, budget)
     return (
         f"{pretty(dataset)}, T = {num_steps}: the total {total:g} with a last step {growth:g} times the first gives "
-        f"ε₁ = {budget.initial_epsilon:.5f} and d = {budget.increment:.3e}, up to {step_epsilon(num_steps, budget):.5f}."
+        f"ε₁ = {first:.5f} and d = {budget.increment:.3e}, up to {last:.5f}."
     )

@@ -172,10 +172,17 @@ def add_to_title(notebook: NotebookNode, text: str) -> None:
 
 
 def write_toc(entries: list[Entry], base: Path, target: Path) -> None:
-    """Write _toc.yml: the base with the executed notebooks in its part 'Experiments'."""
+    """Write _toc.yml: the base with the executed notebooks in place of its part 'Experiments', a part a dataset."""
     toc = yaml.safe_load(base.read_text(encoding="utf-8"))
-    (part,) = (part for part in toc["parts"] if part["caption"] == "Experiments")
-    part["chapters"] = [{"file": run_path(*entry).relative_to(ROOT).with_suffix("").as_posix()} for entry in entries]
+    (place,) = (number for number, part in enumerate(toc["parts"]) if part["caption"] == "Experiments")
+    groups: dict[str, list[dict[str, str]]] = {}
+    for entry in sorted(entries, key=lambda entry: entry[0] != SHARED):
+        path = run_path(*entry)
+        caption = "Mechanisms and their cost" if entry[0] == SHARED else report.pretty(path.parent.name)
+        groups.setdefault(caption, []).append({"file": path.relative_to(ROOT).with_suffix("").as_posix()})
+    toc["parts"][place : place + 1] = [
+        {"caption": caption, "numbered": False, "chapters": chapters} for caption, chapters in groups.items()
+    ]
     text = "# Made by notebooks/run.py from notebooks/toc.yml and notebooks/matrix.yml\n"
     text += yaml.safe_dump(toc, sort_keys=False)
     if not target.is_file() or target.read_text(encoding="utf-8") != text:
