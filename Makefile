@@ -12,7 +12,7 @@ DATASET ?=
 book: notebooks html
 
 notebooks: $(READY)
-	$(BIN)/python -m cnndp data mnist
+	$(BIN)/python -m cnndp data mnist fashion_mnist
 	$(BIN)/python notebooks/run.py $(if $(DATASET),--dataset "$(DATASET)")
 	$(BIN)/python book/readme.py
 
@@ -23,12 +23,12 @@ html: $(READY)
 
 # nbval comes first: it must see the committed notebooks, not ones that were just rebuilt.
 test: $(READY)
-	$(BIN)/python -m cnndp data mnist
+	$(BIN)/python -m cnndp data mnist fashion_mnist
 	OMP_NUM_THREADS=1 CNNDP_PROGRESS=/dev/null $(BIN)/python -m pytest -c tests/pytest.ini --rootdir . \
 	  --nbval notebooks/runs -n 2 --dist loadscope -q
 	$(MAKE) lint
 	$(BIN)/python -m pytest -c tests/pytest.ini --rootdir . --doctest-modules cnndp tests -q
-	$(BIN)/python -m cnndp replay
+	$(BIN)/python -m cnndp replay --cover
 	$(MAKE) book
 	git diff --exit-code -- notebooks/runs README.md _toc.yml
 

@@ -83,10 +83,13 @@ def bench(device: str, repeats: int, threads: int | None) -> None:
 @click.option("--steps", default=10, show_default=True, help="How many steps to train again.")
 @click.option("--dataset", default=None, help="The .npz that the records were made from.")
 @click.option("--sample", default=0, help="Only every n-th record, so that at most this many are replayed.")
-def replay_command(records: tuple[Path, ...], steps: int, dataset: str | None, sample: int) -> None:
+@click.option("--cover", is_flag=True, help="One record for each section, dataset, method and reading.")
+def replay_command(records: tuple[Path, ...], steps: int, dataset: str | None, sample: int, cover: bool) -> None:
     """Train RECORDS (all stored ones without RECORDS) again for some steps and compare."""
     # Every record is verified, sampled or not.
     stored = [(path, results.load(path)) for path in records] or list(results.load_all(results.default_root()))
+    if cover:
+        stored = list({replay.kind(record): (path, record) for path, record in reversed(stored)}.values())[::-1]
     if sample and len(stored) > sample:
         stored = stored[:: -(-len(stored) // sample)]
     failed, loaded = 0, {}

@@ -90,6 +90,12 @@ def differences_of(record: Record, outcome: Outcome, nudged: Sequence[Outcome]) 
     ]
 
 
+def kind(record: Record) -> tuple[str, ...]:
+    """Return what a sample of records should hold one of each: section, dataset, method, reading, step rule."""
+    config = record["config"]
+    return (record["section"], *(config[name] for name in ("dataset", "method", "reading", "step")))
+
+
 def missing_steps(stored: Columns, replayed: Columns) -> list[Difference]:
     """Return a difference when the record does not hold the very steps that were measured here, from the first on."""
     expected = replayed["step"]
