@@ -20,7 +20,8 @@ from cnndp.experiment import Result
 from cnndp.results import Record
 from cnndp.sections import SECTIONS
 
-DATASETS = ("mnist",)  # those that the book's matrix runs at the papers' sizes
+DATASETS = ("mnist", "fashion_mnist", "cifar10")  # those that the papers' claims are about
+VERDICTS = ("reproduced", "not reproduced", "inconsistent within the paper", "not testable", "not yet run")
 
 
 def results_of(section: str, dataset: str) -> list[Result]:
@@ -67,10 +68,27 @@ class Comparison(MarkdownDirective):
 
 def comparison(section: str = "") -> str:
     """Return the table of claims and verdicts in Markdown."""
-    records: dict[str, Sequence[Record]] = {
-        name: [result.record for dataset in DATASETS for result in results_of(name, dataset)] for name in SECTIONS
-    }
-    return paper.as_markdown(paper.compare(records, stated=paper.claims(section=section)))
+    return paper.as_markdown(paper.compare(all_records(), stated=paper.claims(section=section)))
+
+
+def all_records() -> dict[str, Sequence[Record]]:
+    """Return the stored full-size records of every section."""
+    return {name: [result.record for dataset in DATASETS for result in results_of(name, dataset)] for name in SECTIONS}
+
+
+class ClaimSummary(MarkdownDirective):
+    """How many of the papers' claims hold."""
+
+    def markdown(self) -> str:
+        """Return one sentence."""
+        return claim_summary()
+
+
+def claim_summary() -> str:
+    """Return how many of all claims have which verdict."""
+    counts = paper.compare(all_records())["verdict"].value_counts()
+    parts = [f"{counts[name]} {name}" for name in VERDICTS if name in counts]
+    return f"Of {counts.sum()} claims of both papers: " + ", ".join(parts) + "."
 
 
 class RunStatistics(MarkdownDirective):
@@ -115,6 +133,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the role, the directives and the footer."""
     app.add_role("measured", measured_role)
     app.add_directive("comparison", Comparison)
+    app.add_directive("claim-summary", ClaimSummary)
     app.add_directive("run-statistics", RunStatistics)
     app.connect("config-inited", add_footer)
     return {"version": "1", "parallel_read_safe": True}
