@@ -16,6 +16,7 @@ STATED: dict[str, Any] = {
     "learning_rate": 0.25,
     "evaluate": "epochs",
 }
+DATASETS = ("fashion_mnist", "mnist")  # the one P2 names, and its tutorial's
 OFFICIAL = ("mnist", "fashion_mnist", "cifar10")  # datasets that come as training and test images
 PRINTED = {"model": "mnist_cnn_valid", "learning_rate": 0.0025}  # "valid" padding and "0.25 %"
 NO_NOISE = {"clip": "none", "clip_norm": None, "mechanism": "none", "noise_multiplier": None}

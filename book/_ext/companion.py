@@ -20,7 +20,6 @@ from cnndp.experiment import Result
 from cnndp.results import Record
 from cnndp.sections import SECTIONS
 
-DATASETS = ("mnist", "fashion_mnist", "cifar10")  # those that the papers' claims are about
 VERDICTS = ("reproduced", "not reproduced", "inconsistent within the paper", "not testable", "not yet run")
 
 
@@ -73,7 +72,10 @@ def comparison(section: str = "") -> str:
 
 def all_records() -> dict[str, Sequence[Record]]:
     """Return the stored full-size records of every section."""
-    return {name: [result.record for dataset in DATASETS for result in results_of(name, dataset)] for name in SECTIONS}
+    return {
+        name: [result.record for dataset in section.datasets for result in results_of(name, dataset)]
+        for name, section in SECTIONS.items()
+    }
 
 
 class ClaimSummary(MarkdownDirective):
@@ -100,26 +102,22 @@ class RunStatistics(MarkdownDirective):
 
 
 def run_statistics() -> str:
-    """Return one row for each section, dataset and run in Markdown."""
-    prepared = [
-        experiment.prepare(section, dataset=dataset, profile="paper") for dataset in DATASETS for section in SECTIONS
-    ]
-    rows = [row for one in prepared for row in experiment.status(one)]
-    groups = pd.DataFrame(rows).groupby(["section", "dataset", "label"], sort=False)
-    cells = [
-        [
-            f"`{section}`",
-            report.pretty(str(dataset)),
-            str(label),
-            f"{group['num_steps'].iloc[0]:,}",
-            f"{group['recorded'].sum()} of {len(group)}" if group["recorded"].any() else "not yet run",
-            f"{group['seconds'].mean():.0f}" if group["recorded"].any() else "",
-            report.listed(group["device"].dropna()),
-        ]
-        for (section, dataset, label), group in groups
-    ]
-    header = ("Section", "Dataset", "Run", "Steps", "Recorded", "Seconds a run", "Device")
-    return report.table(cells, header)
+    """Return one row for each section and dataset in Markdown."""
+    cells = []
+    for section, dataset in ((name, dataset) for name, entry in SECTIONS.items() for dataset in entry.datasets):
+        rows = pd.DataFrame(experiment.status(experiment.prepare(section, dataset=dataset, profile="paper")))
+        steps = sorted(set(rows["num_steps"]))
+        cells.append(
+            [
+                f"`{section}`",
+                report.pretty(dataset),
+                report.listed(f"{count:,}" for count in steps),
+                f"{rows['recorded'].sum()} of {len(rows)}" if rows["recorded"].any() else "not yet run",
+                f"{rows['seconds'].mean():.0f}" if rows["recorded"].any() else "",
+                report.listed(rows["device"].dropna()),
+            ]
+        )
+    return report.table(cells, ("Section", "Dataset", "Steps", "Runs recorded", "Seconds a run", "Device"))
 
 
 def add_footer(app: Sphinx, config: Any) -> None:
