@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
-SPLITS = ("8:2", "official")
+SPLITS = ("8:2", "8:2 validation", "official")
 SIDE = {1: 28, 3: 32}  # channels -> height and width the networks take
 RESIZE_CHUNK = 1000  # images resized at once: bounds the memory of the float copies
 
@@ -116,7 +116,8 @@ def load(
     Args:
         dataset: one of `DATASETS`, or the path of an `.npz` with `x` (uint8 [N, H, W] or [N, H, W, C],
             C = 1 or 3) and `y` (integers >= 0, [N]).
-        split: "8:2" (all images permuted, the first 80 % for training) or "official".
+        split: "8:2" (all images permuted, the first 80 % for training), "8:2 validation" (of those, the first 90 %
+            for training and the rest as test images, for choosing between settings), or "official".
         split_seed: seed of the "8:2" permutation.
         folder: the cache folder; default `cache_folder()`.
         download: whether a dataset that is not cached may be fetched over the network.
@@ -126,12 +127,14 @@ def load(
         FetchError: the dataset is not cached, or the cache is damaged, and it could not be fetched.
     """
     if split not in SPLITS:
-        raise ValueError(f"split={split!r} is unknown; use '8:2' or 'official'")
+        raise ValueError(f"split={split!r} is unknown; use '8:2', '8:2 validation' or 'official'")
     decoded = _decode(dataset, folder, download)
     if split == "official" and decoded.num_train is None:
         raise ValueError(f"split='official': {dataset!r} has no official split; use split='8:2'")
     num_train = decoded.num_train if split == "official" else None
     train, test = split_indices(len(decoded.y), split_seed, num_train)
+    if split == "8:2 validation":
+        train, test = train[: int(0.9 * len(train))], train[int(0.9 * len(train)) :]
     images = torch.from_numpy(decoded.x).permute(0, 3, 1, 2)
     labels = torch.from_numpy(decoded.y)
     resized, height, width = resize(images), *images.shape[2:]

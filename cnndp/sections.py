@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from cnndp import sections_equal as equal
 from cnndp import sections_p1 as p1
 from cnndp import sections_p2 as p2
 from cnndp.batches import steps_per_epoch
@@ -73,6 +74,8 @@ SECTIONS: dict[str, Section] = {
     "fig10_thresholds": Section(
         p1.fig10_thresholds, Size((300,), FIVE), partial(p1.fig10_thresholds, budgets=p1.FEW_BUDGETS)
     ),
+    "equal_terms_tuning": Section(equal.equal_terms_tuning, Size((300,), (0,))),
+    "equal_terms": Section(equal.equal_terms, Size((300,), FIVE)),
     "p2_table2_fig07": Section(p2.p2_training, Size((4800,), FIVE, 1), datasets=p2.DATASETS),
     "p2_table3": Section(p2.p2_training, Size((720, 4800), FIVE, 1), datasets=p2.DATASETS),
 }

@@ -306,7 +306,7 @@ def test_unknown_dataset_is_refused_with_a_suggestion(given: str, suggested: str
 
 
 def test_unknown_split_and_missing_official_split_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"split='9:1' is unknown; use '8:2' or 'official'"):
+    with pytest.raises(ValueError, match=r"split='9:1' is unknown; use '8:2', '8:2 validation' or 'official'"):
         data.load("digits", split="9:1")
     for dataset in ("digits", save(tmp_path, X, Y)):
         with pytest.raises(ValueError, match="no official split; use split='8:2'"):

@@ -51,6 +51,7 @@ UPPER = (
     "methods",
     "presets",
     "sections_p1",
+    "sections_equal",
     "sections_p2",
     "sections",
     "graphs",

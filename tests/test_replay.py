@@ -295,3 +295,12 @@ def test_the_live_check_fails_on_a_changed_record(record, own):
     changed["trace"]["loss"][0] *= 1.01
     line = live_check(study, [Result("first", changed)], "first", steps=1)
     assert ": FAIL: step 1: loss is" in line
+
+
+def test_a_cover_of_records_holds_every_kind_once(record):
+    kinds = {replay.kind(record)}
+    for field, value in (("method", "cnn"), ("reading", "printed"), ("dataset", "mnist"), ("step", "polyak")):
+        kinds.add(replay.kind({**record, "config": {**record["config"], field: value}}))
+    kinds.add(replay.kind({**record, "section": "another"}))
+    assert len(kinds) == 6
+    assert replay.kind({**record, "config": {**record["config"], "seed": 7}}) == replay.kind(record)
