@@ -1,7 +1,7 @@
 # make book   set up .venv, get the data, execute the notebooks, build the book strictly
 # make test   the same set-up, then everything that CI checks
 # make paper  train every run of the papers' sizes that is not recorded yet
-# make bench  measure what a private step costs on this machine, about 15 minutes on 2 cores
+# make bench  measure what a private step costs on this machine, about 10 minutes on 2 cores
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready

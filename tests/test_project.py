@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from cnndp import __version__
 from cnndp.__main__ import main
 from cnndp.config import Config
-from cnndp.experiment import PARAMETERS
+from cnndp.experiment import PARAMETERS, TUNING
 from cnndp.sections import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,7 +148,7 @@ def test_every_target_of_the_makefile_without_a_file_is_phony():
 
 
 def check_parameter(name):
-    assert name in PARAMETERS or name in Config.__dataclass_fields__, name
+    assert name in {**PARAMETERS, **TUNING, **Config.__dataclass_fields__}, name
 
 
 def test_the_commands_in_the_pages_exist_with_their_options():

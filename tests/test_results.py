@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cnndp import results
+from cnndp import benchmark, results
 from cnndp.batches import steps_per_epoch
 from cnndp.config import NUMERICS_VERSION, Config
 from cnndp.methods import scale_part
@@ -20,6 +20,7 @@ from cnndp.training import evaluation_steps
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COMMITTED = sorted((REPOSITORY / "book" / "results").glob("*/*/*.json"))
+BENCHMARKS = sorted((REPOSITORY / "book" / "results" / "benchmarks").glob("*.json"))
 CONFIG = preset("cnn_dp", "reconstructed", "digits", 60)
 RECORD = {
     "config": CONFIG.to_dict(),
@@ -217,7 +218,7 @@ def test_the_records_that_git_tracks_are_there():
     command = ["git", "-C", str(REPOSITORY), "ls-files", "book/results"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
     assert listed == [] or COMMITTED != []
-    assert {REPOSITORY / name for name in listed} <= set(COMMITTED)
+    assert {REPOSITORY / name for name in listed} <= {*COMMITTED, *BENCHMARKS}
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
@@ -276,3 +277,15 @@ def test_the_longest_reading_is_100_epochs_of_mnist():
     assert all(
         results.load(path)["config"]["num_steps"] == 100 * steps_per_epoch(56_000, 250) == 22_400 for path in long
     )
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_a_committed_benchmark(path):
+    record = results.load(path)
+    assert path == benchmark.path_for(REPOSITORY / "book" / "results", record)
+    asked = {(network, size) for network in benchmark.NETWORKS for size in benchmark.BATCH_SIZES}
+    assert {(row["network"], row["batch_size"]) for row in record["rows"]} == asked
+    assert len(record["rows"]) == len(asked) * len(benchmark.VARIANTS)
+    assert len({len(row["ms_per_step"]) for row in record["rows"]}) == 1
+    assert all(value > 0 for row in record["rows"] for value in row["ms_per_step"])
+    assert "dirty" not in record["provenance"]["commit"]
