@@ -52,10 +52,19 @@ def connect(axes: Axes, start: Box, end: Box, text: str) -> None:
     tail, head = (start.x + dx, start.y + dy), (end.x - dx, end.y - dy)
     axes.add_patch(FancyArrowPatch(tail, head, arrowstyle="-|>", mutation_scale=13, color="0.25", shrinkA=0, shrinkB=0))
     middle = ((tail[0] + head[0]) / 2, (tail[1] + head[1]) / 2)
+    straight = across == 0 or up == 0
+    offset = (0, 0) if not straight else (0, 9) if sideways else (4, 0)
     axes.annotate(
-        text, middle, xytext=(0, 3) if sideways else (4, 0), textcoords="offset points",
-        ha="center" if sideways else "left", va="bottom" if sideways else "center", fontsize=9, color="0.2",
-    )  # fmt: skip
+        text,
+        middle,
+        xytext=offset,
+        textcoords="offset points",
+        ha="left" if straight and not sideways else "center",
+        va="center",
+        fontsize=9,
+        color="0.2",
+        bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"} if text and not straight else None,
+    )
 
 
 def noise_injection() -> Figure:
@@ -63,7 +72,7 @@ def noise_injection() -> Figure:
     boxes = [
         Box("images and\nlabels", 0, 0, "data"),
         Box("gradient of\na batch", 3.2, 0, "data"),
-        Box("Laplace noise\nof scale Δf/ε", 3.2, 1.8, "noise"),
+        Box("Laplace noise\nof scale Δf/ε", 6.4, 1.8, "noise"),
         Box("noisy gradient", 6.4, 0, "public"),
         Box("weights", 9.6, 0, "public"),
     ]
@@ -111,14 +120,14 @@ def cnn_dp_gan() -> Figure:
 def cnn_dp_gan_polyak() -> Figure:
     """Draw Fig. 5: CNN-DP-GAN-Polyak, whose step reads the raw loss and the noisy gradient."""
     boxes = [
-        Box("batch", 0, 0, "data"),
+        Box("batch", 0, 0.9, "data"),
         Box("loss, Eq. (7)", 3.2, 0, "data"),
         Box("noisy gradient\nEq. (9)", 3.2, 1.8, "public"),
-        Box("budget $ε_t$\nEqs. (4), (5)", 0, 1.8),
+        Box("budget $ε_t$\nEqs. (4), (5)", 0, 2.7),
         Box("Polyak step\nEq. (6)", 6.4, 0.9, "data"),
         Box("capped by λ, slack\nEqs. (10), (11)", 9.6, 0.9, "data"),
     ]
-    arrows = [(0, 1, ""), (3, 2, "noise"), (1, 4, "raw: a leak"), (2, 4, "$||g||^2$"), (4, 5, "α")]
+    arrows = [(0, 1, ""), (0, 2, ""), (3, 2, "noise"), (1, 4, "raw: a leak"), (2, 4, "$||g||^2$"), (4, 5, "α")]
     return diagram(boxes, arrows)
 
 
