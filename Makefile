@@ -38,7 +38,8 @@ lint: $(READY)
 	$(BIN)/mypy
 
 paper: $(READY)
-	$(BIN)/python -m cnndp sweep --profile paper
+	$(BIN)/python -m cnndp data
+	$(BIN)/python -m cnndp sweep --profile paper --datasets mnist,fashion_mnist,cifar10
 
 bench: $(READY)
 	$(BIN)/python -m cnndp bench

@@ -12,7 +12,7 @@ import torch
 from cnndp import benchmark, cost, data, experiment, fetch, replay, results
 from cnndp.config import Config
 from cnndp.results import RecordError
-from cnndp.sections import PROFILES, SECTIONS
+from cnndp.sections import PROFILES, SECTIONS, NoRuns
 
 DATASET = click.option("--dataset", default="digits", show_default=True, help="A name, or a path to an .npz.")
 PROFILE = click.option("--profile", default="small", show_default=True, help=f"One of {', '.join(PROFILES)}.")
@@ -61,7 +61,12 @@ def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...])
     for name in datasets.split(","):
         for section in SECTIONS:
             click.echo(f"{section} on {name}")
-            prepared = experiment.prepare(section, dataset=name, profile=profile, device=device, **parse(parameters))
+            options = {"dataset": name, "profile": profile, "device": device, **parse(parameters)}
+            try:
+                prepared = experiment.prepare(section, **options)
+            except NoRuns as nothing:
+                click.echo(f"skipped: {nothing}")
+                continue
             click.echo(summary(experiment.run(prepared)))
 
 

@@ -1,4 +1,4 @@
-"""P1's Tables I and II as budgets: what Eq. (5) makes of them, and what they would cost if they were guarantees.
+"""P1's Tables I and II as budgets: what P1's sum makes of them, and what they would cost if they were guarantees.
 
 Everything here is conditional: P1 bounds nothing that one record adds to a gradient. The epsilons hold for
 Laplace noise whose scale is an L1 sensitivity of 0.5 over the budget of a step, and Poisson-sampled batches.
@@ -23,7 +23,7 @@ MAX_POINTS = 2e6  # of a discretised privacy loss; a coarser grid only makes the
 
 
 def pairs_table(dataset: str) -> str:
-    """Return what Eq. (5) through each two of Table II's totals gives for the third, and for the budgets' signs."""
+    """Return what P1's sum through each two of Table II's totals gives for the third, and for the budgets' signs."""
     row = paper.TABLE_II[dataset]
     lines = []
     for first, second in combinations(row, 2):

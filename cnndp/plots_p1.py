@@ -139,7 +139,7 @@ def budget_of(record: Record) -> float:
 
 
 def fits(budgets: Mapping[str, Budget], stated: Mapping[int, float]) -> Figure:
-    """Draw Table II's totals as circles, and Eq. (5) with each of `budgets` as a line."""
+    """Draw Table II's totals as circles, and P1's sum with each of `budgets` as a line."""
     figure, (axes,) = panels(1, height=3.6)
     figure.set_figwidth(6.5)
     steps = np.arange(1, round(1.05 * max(stated)))

@@ -13,7 +13,7 @@ from cnndp.config import READINGS, Config
 from cnndp.presets import METHODS, PRINTED, preset, table_one
 from cnndp.sections_p1 import NOISE_FACTOR, Labelled
 
-__all__ = ["NOISE_FACTOR", "PROFILES", "SECTIONS", "Options", "Run", "plan"]
+__all__ = ["NOISE_FACTOR", "PROFILES", "SECTIONS", "NoRuns", "Options", "Run", "plan"]
 
 NOMINAL_TRAIN = {"mnist": 56_000, "fashion_mnist": 56_000, "cifar10": 48_000}
 
@@ -84,6 +84,10 @@ SMALL = Size((60,), (0,))
 PRINTED_STEPS = 100  # of the printed reading in the profile "reduced"
 
 
+class NoRuns(ValueError):
+    """A choice of methods and readings that leaves nothing to run in a section."""
+
+
 def size_of(section: str, options: Options) -> Size:
     """Return the sizes of a section under `options`.
 
@@ -135,7 +139,7 @@ def plan(section: str, options: Options) -> list[Run]:
     if section in ("fig07_ablation", "table1_settings") and options.profile == "paper" and options.num_steps is None:
         runs += rounds_as_epochs(options)
     if not runs:
-        raise ValueError(
+        raise NoRuns(
             f"methods={options.methods} with readings={options.readings} leave no run in section {section!r}; "
             f"reading 'printed' exists for {', '.join(PRINTED)}"
         )

@@ -14,8 +14,8 @@ MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 MAX_FILE_LINES = 500
-MAX_CODE_LINES = 3500  # without what the papers say and where the data come from
-NO_CORE = {"paper_p1", "paper_p2", "fetch"}
+MAX_CODE_LINES = 3500  # of the core: what the numbers of a run can depend on
+NO_CORE = {"paper_p1", "paper_p2", "fetch"}  # what the papers say, and where the data come from
 
 # Leaves, each with all it may import.
 LEAVES: dict[str, set[str]] = {
@@ -61,6 +61,7 @@ UPPER = (
     "experiment",
     "replay",
     "report",
+    "budgets",
     "cost",
     "plots",
     "plots_p1",
@@ -315,5 +316,5 @@ def test_files_and_package_stay_small() -> None:
     for module, path in MODULES.items():
         lines = len(path.read_text(encoding="utf-8").splitlines())
         assert lines <= MAX_FILE_LINES, f"cnndp/{module}.py has {lines} lines"
-    total = sum(code_lines(module) for module in MODULES if module not in NO_CORE)
+    total = sum(code_lines(module) for module in {"experiment", *reachable("experiment")} - NO_CORE)
     assert total < MAX_CODE_LINES, f"cnndp has {total} lines of code"

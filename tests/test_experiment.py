@@ -87,7 +87,7 @@ def sweep_all(own, root, **options):
         ({"methods": "cnn"}, TypeError, r"methods='cnn' is of type str; pass list or tuple or None"),
         ({"methods": ["cnn_db"]}, ValueError, r"methods='cnn_db' is not known; did you mean 'cnn_dp'\?"),
         ({"readings": ["private"]}, ValueError, r"readings='private' is not known; .*Known: printed, reconstructed"),
-        ({"profile": "large"}, ValueError, r"profile='large' is not known; .*Known: small, paper"),
+        ({"profile": "large"}, ValueError, r"profile='large' is not known; .*Known: small, reduced, paper"),
         ({"dataset": "mnst"}, ValueError, r"dataset='mnst' is unknown \(did you mean 'mnist'\?\)"),
         ({"dataset": None}, TypeError, r"dataset=None is of type NoneType; pass str"),
         ({"dataset": "nowhere.npz"}, ValueError, r"dataset='nowhere\.npz': there is no such file; check the path"),
@@ -231,7 +231,8 @@ def test_a_record_holds_what_design_md_promises(own, tmp_path):
         "sha256",
     }  # fmt: skip
     assert set(record["history"]) == {
-        "step", "loss", "train_accuracy", "test_accuracy", "step_size", "slack", "noise_scale", "gradient_norm"
+        "step", "loss", "train_accuracy", "train_loss", "test_accuracy", "test_loss", "step_size", "slack",
+        "noise_scale", "gradient_norm",
     }  # fmt: skip
     assert record["privacy"]["nominal_epsilon"] == pytest.approx(record["config"]["total_epsilon"])
     assert record["privacy"]["no_guarantee"] == "no per-example clip bounds what one record adds to the gradient"

@@ -141,7 +141,7 @@ def test_epsilon_is_drawn_for_the_stated_and_the_needed_noise():
     axes = plots_p2.epsilon_by_epoch(config).axes[0]
     stated, needed, printed = (line.get_ydata() for line in axes.lines)
     assert stated[2] == pytest.approx(0.5632, abs=1e-4)
-    assert needed[-1] == pytest.approx(100.09, rel=0.02)
+    assert needed[-1] == pytest.approx(100.09, rel=0.03)
     assert list(printed) == [0.56, 100.09]
 
 

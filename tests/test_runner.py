@@ -10,6 +10,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from cnndp import experiment
 from cnndp.sections import SECTIONS
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -52,9 +53,20 @@ def matrix(path, **sections):
 
 def test_the_matrix_of_the_book_is_valid_and_has_every_section(runner):
     entries = runner.read_matrix(NOTEBOOKS / "matrix.yml")
-    assert {section for dataset, section, _ in entries if dataset != runner.SHARED} == set(SECTIONS)
-    assert [section for dataset, section, _ in entries if dataset == runner.SHARED] == ["cost_of_privacy"]
-    assert all(parameters["profile"] == "paper" for dataset, _, parameters in entries if dataset == "mnist")
+    listed = {(section, dataset) for dataset, section, _ in entries if section in SECTIONS}
+    assert {("fig07_ablation", "mnist"), ("fig08_loss", "mnist")} <= listed
+    assert all(dataset in SECTIONS[section].datasets for section, dataset in listed)
+    assert all(parameters["profile"] == "paper" for _, section, parameters in entries if section in SECTIONS)
+    shared = [section for dataset, section, _ in entries if dataset == runner.SHARED]
+    assert shared == ["fig01_06_mechanisms", "p2_fig05_network", "cost_of_privacy"]
+
+
+def test_a_section_of_the_matrix_has_all_its_records_so_that_a_build_trains_nothing(runner, monkeypatch):
+    monkeypatch.delenv("CNNDP_RESULTS")
+    for dataset, section, parameters in runner.read_matrix(NOTEBOOKS / "matrix.yml"):
+        if section in SECTIONS:
+            rows = experiment.status(experiment.prepare(section, dataset=dataset, **parameters))
+            assert all(row["recorded"] for row in rows), (section, dataset)
 
 
 def test_the_matrix_adds_the_pages_of_ones_own_file(runner, tmp_path):
@@ -219,16 +231,16 @@ def test_only_the_first_heading_gets_the_dataset(runner):
 def test_the_toc_lists_every_run_in_its_part(runner, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "ROOT", tmp_path)
     monkeypatch.setattr(runner, "RUNS", tmp_path / "notebooks" / "runs")
-    entries = [("mnist", "fig07_ablation", {}), ("digits", "eq06_11_polyak", {})]
+    entries = [("mnist", "fig07_ablation", {}), ("digits", "eq06_11_polyak", {}), (runner.SHARED, "costs", {})]
     target = tmp_path / "_toc.yml"
     runner.write_toc(entries, NOTEBOOKS / "toc.yml", target)
     made, base = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in (target, NOTEBOOKS / "toc.yml"))
     parts = {part["caption"]: part["chapters"] for part in made["parts"]}
-    assert parts["Experiments"] == [
-        {"file": "notebooks/runs/mnist/fig07_ablation"},
-        {"file": "notebooks/runs/digits/eq06_11_polyak"},
-    ]
-    assert [part["caption"] for part in made["parts"]] == [part["caption"] for part in base["parts"]]
+    assert parts["MNIST"] == [{"file": "notebooks/runs/mnist/fig07_ablation"}]
+    assert parts["digits"] == [{"file": "notebooks/runs/digits/eq06_11_polyak"}]
+    assert list(parts)[1] == "Mechanisms and their cost"
+    others = [caption for caption in parts if caption not in ("Mechanisms and their cost", "MNIST", "digits")]
+    assert others == [part["caption"] for part in base["parts"] if part["caption"] != "Experiments"]
     before = target.stat().st_mtime_ns
     runner.write_toc(entries, NOTEBOOKS / "toc.yml", target)
     assert target.stat().st_mtime_ns == before  # unchanged content is an unchanged file
