@@ -190,8 +190,9 @@ def test_the_live_check_of_a_run_passed(path):
         for output in cell.outputs
         if "text" in output
     ]
-    assert len(checks) == 1
-    assert checks[0].endswith(": pass\n")
+    trains = path.stem in SECTIONS or path.stem == "cost_of_privacy"
+    assert len(checks) == int(trains)
+    assert all(check.endswith(": pass\n") for check in checks)
 
 
 def test_labels_are_unique_across_all_runs():
