@@ -32,7 +32,7 @@ from cnndp.results import Record
 
 NETWORKS = {"mnist_cnn": (1, 28, 28), "cifar_cnn": (3, 32, 32)}
 BATCH_SIZES = (250, 1500)
-MAX_STEPS = 100_000  # more than a benchmark takes: the noise of a step is drawn one block before it is needed
+MAX_STEPS = 100_000  # more than a benchmark takes; noise is drawn only when a step needs it
 TURN_SECONDS = 0.2  # of one variant at a time: long against the clock, short against what else the machine does
 PROFILED_STEPS = 10
 StepFunction = Callable[[], object]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cnndp.budget import Budget, total_epsilon
 from cnndp.experiment import Result
 from cnndp.plots import COLOURS, STYLE, columns_of, legend_below, panels, style
-from cnndp.report import by_label
+from cnndp.report import budget_of, by_label
 from cnndp.results import Record
 from cnndp.sections_p1 import THRESHOLDS
 
@@ -130,12 +130,6 @@ def interaction(results: Sequence[Result]) -> Figure:
     axes.set(xscale="log", xlabel="budget of a step (log)", ylabel="final test accuracy (%)")
     axes.legend(fontsize=9, frameon=False)
     return figure
-
-
-def budget_of(record: Record) -> float:
-    """Return the budget of one step of a run whose budget does not grow."""
-    config = record["config"]
-    return float(round(config["total_epsilon"] / config["num_steps"], 10))
 
 
 def fits(budgets: Mapping[str, Budget], stated: Mapping[int, float]) -> Figure:

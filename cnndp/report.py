@@ -205,6 +205,12 @@ def stated_means(study: Experiment) -> dict[str, float]:
     }
 
 
+def budget_of(record: Record) -> float:
+    """Return the budget of one step of a run whose budget does not grow."""
+    config = record["config"]
+    return float(round(config["total_epsilon"] / config["num_steps"], 10))
+
+
 def interaction_note(results: Sequence[Result], small: float = 0.1, large: float = 1.0) -> str:
     """Return whether a smaller threshold helps more at the smallest than at the largest budget, with its interval.
 
@@ -219,8 +225,8 @@ def interaction_note(results: Sequence[Result], small: float = 0.1, large: float
     for label, record in results:
         if label.startswith("threshold"):
             config = record["config"]
-            key = (config["max_step"], round(config["total_epsilon"] / config["num_steps"], 10))
-            final.setdefault(key, {})[config["seed"]] = record["final"]["test_accuracy"]
+            key = (config["max_step"], budget_of(record))
+            final.setdefault(key, {})[config["seed"]] = STATISTICS["final"](record)
     budgets = sorted({budget for _, budget in final})
     if not budgets or any((threshold, budget) not in final for threshold in (small, large) for budget in budgets):
         return "The runs at hand do not hold both thresholds at all budgets."

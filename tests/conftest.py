@@ -18,6 +18,17 @@ def digits():
 
 
 @pytest.fixture(scope="session")
+def few(digits):
+    """60 training and 30 test images: enough to see every part of a run."""
+    return digits._replace(
+        train_images=digits.train_images[:60],
+        train_labels=digits.train_labels[:60],
+        test_images=digits.test_images[:30],
+        test_labels=digits.test_labels[:30],
+    )
+
+
+@pytest.fixture(scope="session")
 def batch(digits):
     """Return 24 training images in float64 and their labels."""
     return pixels(digits.train_images[:24]).double(), digits.train_labels[:24]

@@ -26,17 +26,6 @@ def config_of(method, num_steps=12, reading="reconstructed", **changes):
     return preset(method, reading, "digits", num_steps, **{"batch_size": 16, **changes})
 
 
-@pytest.fixture(scope="module")
-def few(digits):
-    """60 training and 30 test images."""
-    return digits._replace(
-        train_images=digits.train_images[:60],
-        train_labels=digits.train_labels[:60],
-        test_images=digits.test_images[:30],
-        test_labels=digits.test_labels[:30],
-    )
-
-
 def assert_same(one, two):
     assert repr(one[:5]) == repr(two[:5])  # nan is nan here, and floats are written in full
     torch.testing.assert_close(one.weights, two.weights, rtol=0, atol=0, equal_nan=True)

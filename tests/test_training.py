@@ -22,17 +22,6 @@ def config_of(method="cnn_dp_gan", reading="reconstructed", num_steps=NUM_STEPS,
 
 
 @pytest.fixture(scope="module")
-def few(digits):
-    """60 training and 30 test images: enough to see every part of a run."""
-    return digits._replace(
-        train_images=digits.train_images[:60],
-        train_labels=digits.train_labels[:60],
-        test_images=digits.test_images[:30],
-        test_labels=digits.test_labels[:30],
-    )
-
-
-@pytest.fixture(scope="module")
 def outcome(few):
     return train(config_of(), few)
 
