@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from cnndp import sections_cifar10 as cifar10
 from cnndp import sections_equal as equal
 from cnndp import sections_p1 as p1
 from cnndp import sections_p2 as p2
@@ -60,21 +61,25 @@ class Section(NamedTuple):
     make: Callable[[str, int], Labelled]  # (dataset, T) -> runs by label
     paper: Size
     few: Callable[[str, int], Labelled] | None = None  # what the profile "reduced" runs, if not the same
+    few_steps: int = 300  # and for at most how many steps
     datasets: tuple[str, ...] = ("mnist", "fashion_mnist", "cifar10")  # those that the paper has
 
 
 THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
 SECTIONS: dict[str, Section] = {
-    "eq01_05_adaptive_noise": Section(p1.eq01_05_adaptive_noise, Size((600,), THREE, 3)),
-    "eq06_11_polyak": Section(p1.eq06_11_polyak, Size((300,), THREE, 3)),
-    "table1_settings": Section(p1.table1_settings, Size((600,), THREE, 2)),
+    "eq01_05_adaptive_noise": Section(
+        p1.eq01_05_adaptive_noise, Size((600,), THREE, 3), cifar10.eq01_05_adaptive_noise, few_steps=150
+    ),
+    "eq06_11_polyak": Section(p1.eq06_11_polyak, Size((300,), THREE, 3), few_steps=150),
+    "table1_settings": Section(p1.table1_settings, Size((600,), THREE, 2), few_steps=150),
     "fig07_ablation": Section(p1.fig07_ablation, Size((600,), FIVE, 5)),
     "fig08_loss": Section(p1.fig08_loss, Size((600,), FIVE, 5)),
-    "fig09_comparison": Section(p1.fig09_comparison, Size((300, 600, 1200), FIVE)),
+    "fig09_comparison": Section(cifar10.fig09_comparison, Size((300, 600, 1200), FIVE)),
     "fig10_thresholds": Section(
         p1.fig10_thresholds, Size((300,), FIVE), partial(p1.fig10_thresholds, budgets=p1.FEW_BUDGETS)
     ),
     "equal_terms_tuning": Section(equal.equal_terms_tuning, Size((300,), (0,))),
+    "cifar10_tuning": Section(cifar10.cifar10_tuning, Size((100,), (0,)), datasets=("cifar10",)),
     "equal_terms": Section(equal.equal_terms, Size((300,), FIVE)),
     "p2_table2_fig07": Section(p2.p2_training, Size((4800,), FIVE, 1), datasets=p2.DATASETS),
     "p2_table3": Section(p2.p2_training, Size((720, 4800), FIVE, 1), datasets=p2.DATASETS),
@@ -94,7 +99,8 @@ def size_of(section: str, options: Options) -> Size:
     The printed reading takes fewer seeds away from MNIST: nothing in it trains.
     """
     paper = SECTIONS[section].paper
-    size = {"small": SMALL, "reduced": Size((min(300, *paper.num_steps),), (0,), 1), "paper": paper}[options.profile]
+    reduced = Size((min(SECTIONS[section].few_steps, *paper.num_steps),), (0,), 1)
+    size = {"small": SMALL, "reduced": reduced, "paper": paper}[options.profile]
     if options.num_steps is not None:
         at_least(1, num_steps=options.num_steps)
         size = size._replace(num_steps=(options.num_steps,))

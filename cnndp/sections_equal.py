@@ -13,14 +13,15 @@ from cnndp.presets import preset
 from cnndp.sections_p1 import Labelled
 
 RATES = (0.03, 0.1, 0.3, 1.0, 3.0)
+PLAIN = {"momentum": 0.0}  # also on CIFAR-10, whose presets have it
 POLYAK = {"step": "polyak", "debias": True}
 # The methods of each panel: the preset they start from, and what is changed.
 PANELS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "no clip": {
-        "SGD": ("cnn_dp", {}),
+        "SGD": ("cnn_dp", PLAIN),
         "momentum": ("cnn_dp", {"momentum": 0.9}),
-        "growth": ("cnn_dp_gan", {}),
-        "Polyak": ("cnn_dp_gan_polyak", {}),
+        "growth": ("cnn_dp_gan", PLAIN),
+        "Polyak": ("cnn_dp_gan_polyak", PLAIN),
     },
     "clip 0.5": {
         "SGD": ("dp_sgd", {}),
@@ -37,6 +38,11 @@ TUNED: dict[str, dict[str, float]] = {}
 def with_rate(config: Config, rate: float) -> Config:
     """Return the config with its one free number set: the rate, or the cap of a Polyak step."""
     return config.replace(max_step=rate) if config.step == "polyak" else config.replace(learning_rate=rate)
+
+
+def rate_of(config: Config) -> float | None:
+    """Return that number."""
+    return config.max_step if config.step == "polyak" else config.learning_rate
 
 
 def methods(dataset: str, num_steps: int, **changes: Any) -> Labelled:

@@ -52,6 +52,7 @@ UPPER = (
     "presets",
     "sections_p1",
     "sections_equal",
+    "sections_cifar10",
     "sections_p2",
     "sections",
     "graphs",

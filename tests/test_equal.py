@@ -6,11 +6,7 @@ import pytest
 import torch
 
 from cnndp import data, experiment, results
-from cnndp.sections_equal import PANELS, RATES, TUNED, equal_terms, equal_terms_tuning
-
-
-def rate_of(config):
-    return config.max_step if config.step == "polyak" else config.learning_rate
+from cnndp.sections_equal import PANELS, RATES, TUNED, equal_terms, equal_terms_tuning, rate_of
 
 
 def test_all_of_a_panel_clip_alike_and_meet_the_same_kind_of_noise():
