@@ -63,6 +63,17 @@ MODELS = {
 }
 
 
+def num_params(name: str, num_classes: int = 10) -> int:
+    """Return P, the number of parameters of a network.
+
+    >>> num_params("mnist_cnn")
+    26010
+    """
+    one_of(MODELS, model=name)
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in MODELS[name](num_classes, "tanh").parameters())
+
+
 def build(
     name: str,
     *,

@@ -56,7 +56,7 @@ def losses(
 
 
 def by_length(results: Sequence[Result], stated: Mapping[str, float]) -> Figure:
-    """Draw Fig. 9: final test accuracy against T (left), and its mean over all T (right).
+    """Draw Fig. 9: final test accuracy against T (left), and its mean over all T with a record (right).
 
     Args:
         results: of section fig09_comparison, labels "METHOD, T = ...".
@@ -77,12 +77,16 @@ def by_length(results: Sequence[Result], stated: Mapping[str, float]) -> Figure:
         ]
         left.errorbar(range(len(lengths)), means, spreads, marker=".", capsize=3, label=name, **style(index))
         right.barh(index, float(np.mean(means)), color=COLOURS[index % len(COLOURS)], height=0.6)
-        right.annotate(f" {np.mean(means):.1f}", (float(np.mean(means)), index), va="center", fontsize=9)
+        right.annotate(f"{np.mean(means):.1f}", (102, index), va="center", fontsize=9)
         if name in stated:
             right.plot(stated[name], index, "o", mfc="white", color="black")
     left.set(xlabel="iterations T", ylabel="final test accuracy (%)", title="for each T", xticks=range(len(lengths)))
     left.set_xticklabels([str(length) for length in lengths])
-    right.set(xlabel="mean over T (%)", title="mean over T; circles: P1", yticks=range(len(finals)), xlim=(0, 112))
+    over = "mean over T" if len(lengths) > 1 else f"T = {lengths[0]}"
+    circles = "; circles: P1" if len(lengths) > 1 else "; circles: P1's mean over T"
+    right.set(
+        xlabel="test accuracy (%)", title=over + (circles if stated else ""), yticks=range(len(finals)), xlim=(0, 112)
+    )
     right.set_yticklabels(list(finals))
     right.invert_yaxis()
     right.grid(axis="y", visible=False)

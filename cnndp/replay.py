@@ -156,14 +156,19 @@ def verdict(differences: Sequence[Difference]) -> str:
     return "pass" if not differences else f"FAIL: {differences[0]}"
 
 
-def live_check(study: Experiment, results: Sequence[Result], label: str, steps: int = 200) -> str:
+def live_check(study: Experiment, results: Sequence[Result], label: str, examples: int = 51_200) -> str:
     """Train the first run of `label` again here, with a progress bar, and say whether it follows its record.
 
     The answer holds no number that depends on the machine. Without such a label the first run is taken.
+
+    Args:
+        study, results: of one notebook.
+        label: which of its runs.
+        examples: for how many training examples, in batches: 200 steps of 256, or 34 of CIFAR-10's 1,500.
     """
     chosen = next((result for result in results if result.label == label), results[0])
     config = Config.from_dict(chosen.record["config"])
-    steps = min(steps, config.num_steps)
+    steps = max(1, min(200, examples // config.batch_size, config.num_steps))
     with progress_bar(steps, "step") as bar:
         bar.set_description(f"live check {chosen.label} s{config.seed}")
         images = load_for(config, study.source)

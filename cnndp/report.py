@@ -244,6 +244,27 @@ def interaction_note(results: Sequence[Result], small: float = 0.1, large: float
     return "\n".join([*lines, f"- The difference of the two, the interaction: {interval(contrast)}."])
 
 
+def pair_note(results: Sequence[Result], first: str, second: str) -> str:
+    """Return a Markdown list: final test accuracy of `first` minus that of `second`, paired by seed, for each T.
+
+    Args:
+        results: of one section.
+        first, second: labels without the ", T = ..." that sections of several T add.
+    """
+    final = {
+        label: {record["config"]["seed"]: STATISTICS["final"](record) for record in records}
+        for label, records in by_label(results).items()
+    }
+    lines = []
+    for label, values in final.items():
+        name, _, length = label.partition(", T = ")
+        other = final.get(label.replace(first, second, 1), {}) if name == first else {}
+        paired = [value - other[seed] for seed, value in values.items() if seed in other]
+        if paired:
+            lines.append(f"- {first} minus {second}{length and f', T = {length}'}: {interval(paired)}.")
+    return "\n".join(lines) or f"The runs at hand do not hold both {first} and {second}."
+
+
 def interval(values: Sequence[float]) -> str:
     """Return mean and 95 % bootstrap interval of a paired difference, in points.
 

@@ -65,6 +65,7 @@ UPPER = (
     "budgets",
     "cost",
     "plots",
+    "norms",
     "plots_p1",
     "plots_p2",
     "__main__",

@@ -278,7 +278,7 @@ def study_with(record, own):
 
 def test_the_live_check_is_one_stable_line_from_label_to_verdict(record, own):
     study, stored = study_with(record, own)
-    lines = [live_check(study, stored, "second", steps=steps) for steps in (3, 3, 200)]
+    lines = [live_check(study, stored, "second", examples=16 * steps) for steps in (3, 3, 200)]
     assert lines[0] == lines[1]
     assert lines[0] == "second, seed 0: 3 of 12 steps trained again on this machine: pass"
     assert lines[2] == "second, seed 0: 12 of 12 steps trained again on this machine: pass"
@@ -286,14 +286,14 @@ def test_the_live_check_is_one_stable_line_from_label_to_verdict(record, own):
 
 def test_the_live_check_falls_back_to_the_first_label(record, own):
     study, stored = study_with(record, own)
-    assert live_check(study, stored, "no such label", steps=1).startswith("first, seed 0: ")
+    assert live_check(study, stored, "no such label", examples=1).startswith("first, seed 0: ")
 
 
 def test_the_live_check_fails_on_a_changed_record(record, own):
     study, _ = study_with(record, own)
     changed = copy.deepcopy(record)
     changed["trace"]["loss"][0] *= 1.01
-    line = live_check(study, [Result("first", changed)], "first", steps=1)
+    line = live_check(study, [Result("first", changed)], "first", examples=1)
     assert ": FAIL: step 1: loss is" in line
 
 
