@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
-from cnndp.checks import at_least
+from cnndp.checks import at_least, positive
 
 
 def reshuffled(num_train: int, batch_size: int, num_steps: int, generator: Generator) -> Iterator[Tensor]:
@@ -36,6 +36,34 @@ def reshuffled(num_train: int, batch_size: int, num_steps: int, generator: Gener
                 return
             yield permutation[start : start + batch_size]
             given += 1
+
+
+def poisson(num_train: int, sampling_prob: float, num_steps: int, generator: Generator) -> Iterator[Tensor]:
+    """Yield example numbers of any count, 0 included: each example is in each batch with the same chance, by itself.
+
+    What accounting for Poisson sampling assumes (Abadi et al. 2016; Mironov, Talwar and Zhang 2019).
+
+    Args:
+        num_train: N.
+        sampling_prob: q, above 0 and at most 1.
+        num_steps: T.
+        generator: CPU generator.
+
+    >>> from torch import Generator
+    >>> [len(batch) for batch in poisson(5, 1.0, num_steps=2, generator=Generator())]
+    [5, 5]
+    """
+    at_least(1, num_train=num_train, num_steps=num_steps)
+    positive(sampling_prob=sampling_prob)
+    if sampling_prob > 1:
+        raise ValueError(
+            f"sampling_prob={sampling_prob} is a chance; pass at most 1 (a batch_size of at most the {num_train} "
+            "training examples)"
+        )
+    for _ in range(num_steps):
+        # In float64: 24 bits would turn a small q into the next multiple of 2**-24.
+        chosen = torch.rand(num_train, dtype=torch.float64, generator=generator) < sampling_prob
+        yield chosen.nonzero().squeeze(1)
 
 
 def steps_per_epoch(num_train: int, batch_size: int) -> int:

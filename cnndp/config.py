@@ -15,7 +15,8 @@ from cnndp.noise import MECHANISMS, check_clamp
 from cnndp.precision import PRECISIONS
 
 NUMERICS_VERSION = 1  # raised when a change of code changes results: every stored run is then out of date
-READINGS = ("printed", "reconstructed")
+READINGS = ("printed", "reconstructed", "private")
+SAMPLINGS = ("reshuffled", "poisson")
 CLIPS = ("none", "batch", "example_l1", "example_l2")
 
 
@@ -33,15 +34,15 @@ class Config:
     """
 
     method: str  # a name of P1, or your own for a new composition
-    reading: str  # "printed" or "reconstructed"
+    reading: str  # "printed", "reconstructed" or "private"
     dataset: str  # a name that data.load knows, or the content name of an .npz
     num_steps: int  # T, mini-batch steps
     seed: int = 0  # initial weights, batches and noise
 
     split: str = "8:2"  # of all images; "8:2 validation" of its training part, 9:1; or "official"
     split_seed: int = 0
-    batch_size: int = 250  # B, Table I
-    sampling: str = "reshuffled"  # fixed-size batches of a new permutation each epoch
+    batch_size: int = 250  # B, Table I; the expected size where batches are Poisson samples
+    sampling: str = "reshuffled"  # fixed-size batches of a new permutation each epoch; "poisson": q = B/N, N public
 
     model: str = "mnist_cnn"
     activation: str = "tanh"
@@ -55,6 +56,8 @@ class Config:
     noise_on: str = "sum"  # where the noise of scale sensitivity / epsilon_t goes: "sum" or "mean"
     total_epsilon: float | None = None  # E of Eq. (5); with noise, this or the next
     noise_multiplier: float | None = None  # the same scale in every step: this many times the sensitivity
+    target_epsilon: float | None = None  # the exact epsilon that all releases may spend; decides the noise
+    delta: float = 1e-5  # the chance that an exact epsilon does not hold
     growth: float = 1.0  # r = epsilon_T / epsilon_1
     nominal_sensitivity: float = 0.5  # Table II's; used only where the clip guarantees none
     calibration: str = "step"  # scale = sensitivity / epsilon_t, or "zcdp": one scale for the zCDP total
@@ -67,6 +70,8 @@ class Config:
     momentum: float = 0.0
     max_step: float | None = None  # lambda of Eq. (11), for step="polyak"; None is no cap, as Eq. (10) prints
     debias: bool = False  # take the expected noise out of ||g||^2 first
+    loss_clip: float | None = None  # releases the batch's loss with noise: each example counts at most this much
+    loss_share: float = 0.05  # the part of a step's budget that goes to that loss
     l2_coefficient: float = 0.0  # lambda of Eq. (1)
     l2_over: str = "batch"  # n of Eq. (1): "batch" (B) or "train" (N)
 
@@ -81,7 +86,7 @@ class Config:
             _check_type(name, getattr(self, name), hint)
         one_of(READINGS, reading=self.reading)
         one_of(("8:2", "8:2 validation", "official"), split=self.split)
-        one_of(("reshuffled",), sampling=self.sampling)
+        one_of(SAMPLINGS, sampling=self.sampling)
         one_of(MODELS, model=self.model)
         one_of(ACTIVATIONS, activation=self.activation)
         one_of(INITS, init=self.init)
@@ -96,7 +101,8 @@ class Config:
         one_of(("batch", "train"), l2_over=self.l2_over)
         at_least(1, num_steps=self.num_steps, batch_size=self.batch_size)
         at_least(0, seed=self.seed, split_seed=self.split_seed)
-        positive(growth=self.growth, nominal_sensitivity=self.nominal_sensitivity)
+        positive(growth=self.growth, nominal_sensitivity=self.nominal_sensitivity, delta=self.delta)
+        below_one(delta=self.delta, loss_share=self.loss_share)
         non_negative(
             learning_rate=self.learning_rate,
             decay=self.decay,
@@ -104,7 +110,9 @@ class Config:
             l2_coefficient=self.l2_coefficient,
             min_scale=self.min_scale,
         )
-        for name in ("clip_norm", "total_epsilon", "noise_multiplier", "initial_scale", "max_step"):
+        for name in (
+            "clip_norm", "total_epsilon", "noise_multiplier", "target_epsilon", "initial_scale", "max_step", "loss_clip"
+        ):  # fmt: skip
             if getattr(self, name) is not None:
                 positive(**{name: getattr(self, name)})
         self._check_combinations()
@@ -114,10 +122,11 @@ class Config:
             raise ValueError(
                 f"clip={self.clip!r} with clip_norm={self.clip_norm!r}: give both, or neither (clip='none')"
             )
-        if (self.mechanism == "none") != (self.total_epsilon is None and self.noise_multiplier is None):
+        budgets = (self.total_epsilon, self.noise_multiplier, self.target_epsilon)
+        if (self.mechanism == "none") != all(budget is None for budget in budgets):
             raise ValueError(
                 f"mechanism={self.mechanism!r} with total_epsilon={self.total_epsilon!r}: noise needs a budget "
-                "(or a noise_multiplier), and a budget needs a mechanism ('laplace' or 'gaussian')"
+                "(or a noise_multiplier, or a target_epsilon), and a budget needs a mechanism ('laplace' or 'gaussian')"
             )
         if self.noise_multiplier is not None:
             if self.total_epsilon is not None or self.calibration != "step" or self.growth != 1:
@@ -144,6 +153,13 @@ class Config:
                     f"calibration='zcdp' with growth={self.growth}, initial_scale={self.initial_scale}, "
                     f"min_scale={self.min_scale}: it uses one scale throughout; leave these at 1, None and 0"
                 )
+        if self.reading == "private":
+            self._check_private()
+        elif self.target_epsilon is not None or self.loss_clip is not None:
+            raise ValueError(
+                f"reading={self.reading!r} with target_epsilon={self.target_epsilon}, loss_clip={self.loss_clip}: both "
+                "belong to reading='private'"
+            )
         check_clamp(self.initial_scale, self.min_scale)
         below_one(momentum=self.momentum)
         if self.step == "fixed" and (self.debias or self.max_step is not None):
@@ -155,6 +171,39 @@ class Config:
                 "debias=True with max_step=None: without a cap the de-biased norm makes steps of any size; "
                 "give max_step (0.3 is the reconstruction's)"
             )
+
+    def _check_private(self) -> None:
+        """Refuse what has no valid guarantee, or no exact accounting."""
+        wanted = {"laplace": "example_l1", "gaussian": "example_l2"}.get(self.mechanism)
+        if wanted is None or self.clip != wanted:
+            raise ValueError(
+                f"reading='private' with mechanism={self.mechanism!r}, clip={self.clip!r}: it needs Laplace noise with "
+                "clip='example_l1', or Gaussian noise with clip='example_l2'"
+            )
+        if self.sampling != "poisson" or self.noise_on != "sum":
+            raise ValueError(
+                f"reading='private' with sampling={self.sampling!r}, noise_on={self.noise_on!r}: what is accounted for "
+                "is Poisson sampling with noise on the sum; pass sampling='poisson', noise_on='sum'"
+            )
+        clamped = self.initial_scale is not None or self.min_scale > 0
+        if self.total_epsilon is not None or self.calibration != "step" or clamped:
+            raise ValueError(
+                f"reading='private' with total_epsilon={self.total_epsilon}, calibration={self.calibration!r}, "
+                f"initial_scale={self.initial_scale}, min_scale={self.min_scale}: its noise follows from "
+                "target_epsilon (or noise_multiplier) and growth alone; leave these at None, 'step', None and 0"
+            )
+        if self.target_epsilon is not None and self.noise_multiplier is not None:
+            raise ValueError(
+                f"target_epsilon={self.target_epsilon} with noise_multiplier={self.noise_multiplier}: either decides "
+                "the noise; give one"
+            )
+        if (self.step == "polyak") != (self.loss_clip is not None):
+            raise ValueError(
+                f"reading='private' with step={self.step!r}, loss_clip={self.loss_clip}: a Polyak step reads the loss, "
+                "which must be released with noise (give loss_clip), and no other step does (leave it at None)"
+            )
+        if self.loss_clip is not None:
+            positive(loss_share=self.loss_share)
 
     @property
     def digest(self) -> str:

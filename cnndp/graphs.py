@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from cnndp.data import pixels
-from cnndp.methods import Method, Noisy, Step, add_noise, move, releases
+from cnndp.ledger import Release
+from cnndp.methods import Method, Noisy, Step, add_noise, is_healthy, loss_sum, mean_loss, move, releases
 
 WARM_UP = 3  # calls before recording: libraries choose their kernels and workspaces in them
 BLOCK = 16  # steps whose example numbers travel to the device at once
@@ -94,9 +95,12 @@ class GraphSteps:
         self.accumulate = Recorded(self._accumulate, torch.arange(physical_batch, device=weights.device) % len(labels))
         scales = [method.scale(t, self._measured_sensitivity()) for t in range(1, num_steps + 1)]
         rates = [method.rate(t) for t in range(1, num_steps + 1)]
+        loss_scales = [method.loss_scale(t) for t in range(1, num_steps + 1)]
         # In float64, as the eager step has them, although the arithmetic on weights is in float32.
-        self.numbers = torch.tensor([scales, rates], dtype=torch.float64).T.contiguous().to(weights.device)  # [T, 2]
-        self.finish = Recorded(self._finish, torch.zeros_like(weights), self.numbers[0], self.loss.clone())
+        numbers = torch.tensor([scales, rates, loss_scales], dtype=torch.float64)
+        self.numbers = numbers.T.contiguous().to(weights.device)  # [T, 3]
+        draw = weights.new_zeros(len(weights) + (method.loss_clip is not None))
+        self.finish = Recorded(self._finish, draw, self.numbers[0], self.loss.clone())
         self.scales = scales
         self._reset(weights)
 
@@ -107,12 +111,16 @@ class GraphSteps:
             t: from 1.
             parts: example numbers, `[parts, physical_batch]`, -1 where there is none.
             count: how many examples these are, scalar, on the device.
-            draw: the noise of scale 1, `[P]`.
+            draw: the noise of scale 1, `[P]`, or `[P + 1]` where the loss is released.
         """
         for part in parts:
             self.accumulate(part)
         noisy, step = self.finish(draw, self.numbers[t - 1], count)
-        return noisy._replace(releases=releases(self.method, self.scales[t - 1], self.sensitivity)), step
+        return noisy._replace(releases=self.releases_of(t)), step
+
+    def releases_of(self, t: int) -> tuple[Release, ...]:
+        """Return what step `t` gives away."""
+        return releases(self.method, self.scales[t - 1], self.sensitivity, t)
 
     def _accumulate(self, numbers: Tensor) -> None:
         present = numbers >= 0
@@ -123,11 +131,11 @@ class GraphSteps:
         )
         self.sensitivity = summed.sensitivity
         self.total += summed.total
-        self.loss += summed.losses.sum()
+        self.loss += loss_sum(self.method, summed.losses)
 
     def _finish(self, draw: Tensor, numbers: Tensor, count: Tensor) -> tuple[Noisy, Step]:
-        loss = self.loss / count.clamp(min=1)
-        noisy = add_noise(self.method, self.total, loss, numbers[0], draw)
+        loss = mean_loss(self.method, self.loss, count.clamp(min=1))
+        noisy = add_noise(self.method, self.total, loss, numbers[0], draw, numbers[2])
         weights, velocity, step = move(self.method, self.weights, self.velocity, noisy, numbers[1])
         # A run that diverged stays as it was after that step, until the host next looks.
         self.healthy_steps += self.healthy
@@ -135,7 +143,7 @@ class GraphSteps:
             step = step._replace(slack=step.slack.where(self.healthy, 0.0))
         self.weights.copy_(weights.where(self.healthy, self.weights))
         self.velocity.copy_(velocity)
-        self.healthy &= torch.isfinite(noisy.loss) & torch.isfinite(self.weights).all()
+        self.healthy &= is_healthy(self.method, noisy, self.weights)
         self.total.zero_()
         self.loss.zero_()
         return noisy, step

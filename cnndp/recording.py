@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from cnndp import provenance
-from cnndp.accounting import rdp_epsilon
+from cnndp.accounting import exact_epsilon, pure_epsilon, rdp_epsilon, renyi_epsilon
 from cnndp.budget import budget_for_total, total_epsilon
 from cnndp.config import Config
 from cnndp.data import Images
@@ -55,17 +55,33 @@ def conditional(config: Config, num_train: int) -> dict[str, float]:
 
 
 def privacy(config: Config, outcome: Outcome) -> dict[str, Any]:
-    """Return the nominal total of Eq. (5) and why it is, or is not, a guarantee."""
+    """Return the nominal total of Eq. (5), or the exact epsilon of the ledger, or why there is none."""
     nominal = None
     if config.total_epsilon is not None:
         budget = budget_for_total(config.total_epsilon, config.num_steps, config.growth)
         nominal = round(total_epsilon(config.num_steps, budget), 6)
-    return {"nominal_epsilon": nominal, "exact_epsilon": None, "no_guarantee": guarantee_gap(outcome.releases)}
+    gap = guarantee_gap(outcome.releases)
+    return {"nominal_epsilon": nominal, "exact_epsilon": None, "no_guarantee": gap, **exact(config, outcome, gap)}
+
+
+def exact(config: Config, outcome: Outcome, gap: str | None) -> dict[str, float | None]:
+    """Return what the ledger costs, when nothing stands in the way; `pure_epsilon` holds with delta = 0."""
+    if gap is not None:
+        return {}
+    spent = exact_epsilon(outcome.releases, config.delta)
+    return {
+        "exact_epsilon": significant(spent.epsilon),
+        "overshoot": significant(spent.overshoot),
+        "delta": config.delta,
+        "pure_epsilon": significant(pure_epsilon(outcome.releases)),
+        "renyi_epsilon": significant(renyi_epsilon(outcome.releases, config.delta)),
+    }
 
 
 def ledger_columns(releases: Iterable[Release]) -> list[dict[str, Any]]:
     """Return the ledger as JSON: one entry for what shares all but the scale, scales as [scale, steps]."""
     entries: dict[tuple[Any, ...], dict[str, Any]] = {}
+    first: dict[str, int | None] = {}  # steps follow each other without gaps, so the first one is enough
     for release in releases:
         shared = {
             "quantity": release.quantity,
@@ -73,6 +89,12 @@ def ledger_columns(releases: Iterable[Release]) -> list[dict[str, Any]]:
             "sensitivity": release.sensitivity,
             "sampling": release.sampling,
         }
+        if release.sampling_prob is not None:
+            shared |= {
+                "sampling_prob": release.sampling_prob,
+                "norm": release.norm,
+                "first_step": first.setdefault(release.quantity, release.first_step),
+            }
         entry = entries.setdefault(tuple(shared.values()), {**shared, "scales": []})
         entry["scales"].append([significant(release.scale), release.steps])
     return list(entries.values())

@@ -14,8 +14,10 @@ from cnndp.gradients import Loss, flatten
 from cnndp.graphs import GraphSteps, staged
 from cnndp.ledger import Release, merge
 from cnndp.losses import LOSSES
-from cnndp.methods import Method, Noisy, Step, compose, noisy_gradient, update
+from cnndp.methods import Method, Noisy, Step, compose, is_healthy, noisy_gradient, update
 from cnndp.noise import unit_noise
+from cnndp.plan import Guard, Plan
+from cnndp.private import intended
 from cnndp.randomness import generator_for, streams
 
 NUM_EVALUATIONS = 15
@@ -78,6 +80,7 @@ def train(
 
     Raises:
         ValueError: when the batch is larger than the data.
+        plan.OverspendError: before a step that would spend more than `config.target_epsilon` allows.
     """
     device = torch.device(device)
     random = streams(config.seed)
@@ -89,7 +92,10 @@ def train(
         generator=random.weights,
         device=device,
     )
-    method = compose(config, len(images.train_labels), engine=engine, max_physical_batch=max_physical_batch)
+    count = len(images.train_labels)
+    plan = intended(config, count)
+    guard = started(plan)
+    method = compose(config, count, plan=plan, engine=engine, max_physical_batch=max_physical_batch)
     inputs, labels = images.train_images.to(device), images.train_labels.to(device)
     to_input = network_input(config.dataset, normalise=config.normalise, device=device)
     weights = flatten(model)
@@ -104,8 +110,12 @@ def train(
     if config.evaluate == "epochs":
         epoch = batches.steps_per_epoch(len(labels), config.batch_size)
         evaluated = {0, *range(epoch, config.num_steps + 1, epoch), config.num_steps}
-    order = batches.reshuffled(len(labels), config.batch_size, until, random.batches)
-    draws = unit_noise(config.mechanism, len(weights), until, random.noise, device)
+    order = (
+        batches.poisson(count, method.sampling_prob, until, random.batches)
+        if method.sampling_prob is not None
+        else batches.reshuffled(count, config.batch_size, until, random.batches)
+    )
+    draws = unit_noise(config.mechanism, len(weights) + (config.loss_clip is not None), until, random.noise, device)
     # Reduced-precision convolutions would make a GPU's losses differ from a CPU's in the third digit.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         if recorded:
@@ -121,9 +131,9 @@ def train(
                 num_steps=config.num_steps,
                 to_input=to_input,
             )
-            taken = graph_steps(recorder, staged(order, size, device), draws)
+            taken = graph_steps(recorder, staged(order, size, device), draws, guard)
         else:
-            taken = eager_steps(method, model, weights, inputs, labels, order, draws, to_input)
+            taken = eager_steps(method, model, weights, inputs, labels, order, draws, to_input, guard)
         for t, state in enumerate(taken, start=1):
             meter.record(t, state.noisy, state.step)
             # Looking makes the host wait for a GPU, so there it is done only where numbers are read anyway.
@@ -139,6 +149,18 @@ def train(
     final = {**(meter.final(state.weights) if complete else {}), "last_step": last}
     releases = merge_by_quantity(meter.releases[:last])
     return Outcome(status, meter.history, meter.trace, final, releases, state.weights, model)
+
+
+def started(plan: Plan | None) -> Guard | None:
+    """Return the guard of a plan that its target covers; None without a plan.
+
+    Raises:
+        plan.OverspendError: when the plan spends more than its target.
+    """
+    if plan is None:
+        return None
+    plan.check()
+    return Guard(plan)
 
 
 class State(NamedTuple):
@@ -160,21 +182,31 @@ def eager_steps(
     order: Iterable[Tensor],
     draws: Iterable[Tensor],
     to_input: Callable[[Tensor], Tensor],
+    guard: Guard | None = None,
 ) -> Iterator[State]:
-    """Yield the state after each step: clip, sum, noise, divide, move, one call after the other."""
+    """Yield the state after each step: clip, sum, noise, divide, move, one call after the other.
+
+    Raises:
+        plan.OverspendError: before the weights move by something that `guard` does not admit.
+    """
     velocity = torch.zeros_like(weights)
     for t, (batch, draw) in enumerate(zip(order, draws, strict=True), start=1):
         batch = batch.to(inputs.device)
         noisy = noisy_gradient(method, model, weights, to_input(inputs[batch]), labels[batch], t, draw)
+        guard = guard and guard.admit(noisy.releases)
         weights, velocity, step = update(method, weights, velocity, noisy, t)
-        yield State(weights, noisy, step, torch.isfinite(noisy.loss) & torch.isfinite(weights).all(), t)
+        yield State(weights, noisy, step, is_healthy(method, noisy, weights), t)
 
 
 def graph_steps(
-    recorder: GraphSteps, parts: Iterable[tuple[Tensor, Tensor]], draws: Iterable[Tensor]
+    recorder: GraphSteps,
+    parts: Iterable[tuple[Tensor, Tensor]],
+    draws: Iterable[Tensor],
+    guard: Guard | None = None,
 ) -> Iterator[State]:
     """Yield the state after each step, taken by recorded functions; the next step overwrites its tensors."""
     for t, ((rows, count), draw) in enumerate(zip(parts, draws, strict=True), start=1):
+        guard = guard and guard.admit(recorder.releases_of(t))
         noisy, step = recorder(t, rows, count, draw)
         yield State(recorder.weights, noisy, step, recorder.healthy, recorder.healthy_steps)
 

@@ -1,0 +1,39 @@
+"""What a private run intends to release, from its Config alone: the noise that its target allows, and the plan."""
+
+from collections.abc import Iterable
+
+from cnndp.calibration import growth_shape
+from cnndp.config import Config
+from cnndp.ledger import Release
+from cnndp.plan import Plan, make_plan
+
+
+def intended(config: Config, num_train: int, one_off: Iterable[Release] = ()) -> Plan | None:
+    """Return the plan of a run with a `target_epsilon`, with the least noise that meets it; None for other runs.
+
+    The clip norm is the sensitivity of the sum of gradients, and the clip of the losses that of their sum, since
+    neighbours differ in one record, added or removed.
+
+    Args:
+        config: one run.
+        num_train: N, which with q = B/N counts as public.
+        one_off: what is released outside the steps, such as statistics of features; it spends of the same target.
+
+    >>> config = Config(method="dp_sgd", reading="private", dataset="mnist", num_steps=9, sampling="poisson",
+    ...     mechanism="gaussian", clip="example_l2", clip_norm=0.5, target_epsilon=1.0)
+    >>> intended(config, 56_000).check().epsilon <= 1.0
+    True
+    """
+    if config.target_epsilon is None or config.clip_norm is None:
+        return None
+    return make_plan(
+        config.target_epsilon,
+        growth_shape(config.num_steps, config.growth),
+        config.batch_size / num_train,
+        config.clip_norm,
+        mechanism=config.mechanism,
+        delta=config.delta,
+        one_off=one_off,
+        loss_share=config.loss_share if config.loss_clip else 0.0,
+        loss_sensitivity=config.loss_clip,
+    )
