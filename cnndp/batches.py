@@ -22,12 +22,8 @@ def reshuffled(num_train: int, batch_size: int, num_steps: int, generator: Gener
     Raises:
         ValueError: when the batch is larger than the data.
     """
-    at_least(1, num_train=num_train, batch_size=batch_size, num_steps=num_steps)
-    if batch_size > num_train:
-        raise ValueError(
-            f"batch_size={batch_size} is larger than the {num_train} training examples; "
-            f"pass a batch_size of at most {num_train}"
-        )
+    sampling_prob_for(batch_size, num_train)
+    at_least(1, num_steps=num_steps)
     given = 0
     while True:
         permutation = torch.randperm(num_train, generator=generator)
@@ -36,6 +32,24 @@ def reshuffled(num_train: int, batch_size: int, num_steps: int, generator: Gener
                 return
             yield permutation[start : start + batch_size]
             given += 1
+
+
+def sampling_prob_for(batch_size: int, num_train: int) -> float:
+    """Return q = B/N, the chance with which a Poisson batch has B examples on average.
+
+    Raises:
+        ValueError: when B is larger than N.
+
+    >>> sampling_prob_for(250, 50_000)
+    0.005
+    """
+    at_least(1, num_train=num_train, batch_size=batch_size)
+    if batch_size > num_train:
+        raise ValueError(
+            f"batch_size={batch_size} is larger than the {num_train} training examples; "
+            f"pass a batch_size of at most {num_train}"
+        )
+    return batch_size / num_train
 
 
 def poisson(num_train: int, sampling_prob: float, num_steps: int, generator: Generator) -> Iterator[Tensor]:
@@ -56,10 +70,7 @@ def poisson(num_train: int, sampling_prob: float, num_steps: int, generator: Gen
     at_least(1, num_train=num_train, num_steps=num_steps)
     positive(sampling_prob=sampling_prob)
     if sampling_prob > 1:
-        raise ValueError(
-            f"sampling_prob={sampling_prob} is a chance; pass at most 1 (a batch_size of at most the {num_train} "
-            "training examples)"
-        )
+        raise ValueError(f"sampling_prob={sampling_prob} is a chance; pass at most 1")
     for _ in range(num_steps):
         # In float64: 24 bits would turn a small q into the next multiple of 2**-24.
         chosen = torch.rand(num_train, dtype=torch.float64, generator=generator) < sampling_prob

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cnndp.batches import sampling_prob_for
 from cnndp.budget import budget_for_total, step_epsilon, zcdp_rho
 from cnndp.calibration import split
 from cnndp.clipping import GradientSum, batch_clipped_sum, example_clipped_sum, unclipped_sum
@@ -109,7 +110,7 @@ def compose(
         momentum=config.momentum,
         sampling=config.sampling,
         raw_loss=config.step == "polyak" and config.loss_clip is None,
-        sampling_prob=config.batch_size / num_train if config.sampling == "poisson" else None,
+        sampling_prob=sampling_prob_for(config.batch_size, num_train) if config.sampling == "poisson" else None,
         norm=NORMS[config.clip] if private else None,
         loss_clip=config.loss_clip,
         loss_scale=partial(multiplied, losses, sensitivity=config.loss_clip) if losses else no_scale,

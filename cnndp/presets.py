@@ -4,6 +4,7 @@
 which training behaves as P1 describes (book/departures.md numbers them).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from cnndp import paper
@@ -51,6 +52,26 @@ PRINTED: dict[str, dict[str, Any]] = {
     "cnn_dp_gan_polyak": {"growth": GROWTH, "step": "polyak", "max_step": None},
 }
 METHODS = tuple(RECONSTRUCTED)
+# The same methods made valid. Clips are constants: with nearly all gradients clipped, only rate times clip counts.
+PRIVATE_CLIP = {
+    "laplace": {"clip": "example_l1", "clip_norm": 100.0},
+    "gaussian": {"clip": "example_l2", "clip_norm": 1.0},
+}
+LOSS_CLIP = 4.0  # of one example; the loss of ten equal probabilities is ln 10 = 2.3
+PRIVATE: dict[str, dict[str, Any]] = {
+    "cnn_dp": {"mechanism": "laplace"},
+    "cnn_dp_gan": {"mechanism": "laplace", "growth": GROWTH},
+    "cnn_dp_gan_polyak": {
+        "mechanism": "laplace",
+        "growth": GROWTH,
+        "step": "polyak",
+        "max_step": MAX_STEP,
+        "debias": True,
+        "loss_clip": LOSS_CLIP,
+    },
+    "dp_sgd": {"mechanism": "gaussian"},
+    "dpgdm": {"mechanism": "gaussian", "momentum": MOMENTUM},
+}
 
 
 def table_one(dataset: str) -> TableOne:
@@ -63,10 +84,12 @@ def preset(method: str, reading: str, dataset: str, num_steps: int, **changes: A
 
     Args:
         method: one of `METHODS`.
-        reading: "printed" or "reconstructed".
+        reading: "printed", "reconstructed" or "private".
         dataset: a dataset name; decides batch size, network and Table II's total.
         num_steps: T. Where Table II has no such T, the per-step budget of the nearest one is kept.
-        changes: fields of `Config` to set otherwise.
+        changes: fields of `Config` to set otherwise. A private run spends Table II's total as exact epsilon unless
+            `target_epsilon` or `noise_multiplier` says otherwise, and `mechanism` turns Laplace noise with an L1 clip
+            into its Gaussian twin with an L2 clip.
 
     Raises:
         ValueError: an unknown name, or a method that the reading does not define.
@@ -81,6 +104,11 @@ def preset(method: str, reading: str, dataset: str, num_steps: int, **changes: A
             f"method={method!r} has no reading='printed': P1 prints an update for {', '.join(PRINTED)} only; "
             "use reading='reconstructed'"
         )
+    if reading == "private" and method not in PRIVATE:
+        raise ValueError(
+            f"method={method!r} has no reading='private': it exists for {', '.join(PRIVATE)} (at equal exact epsilon "
+            "'cdp' is 'dp_sgd', and 'cnn_noisy' is 'cnn_dp'; 'cnn' has no noise)"
+        )
     column = table_one(dataset)
     colour = dataset == "cifar10"
     # Table II's 960 is what is printed; 560 is what was most likely meant.
@@ -91,7 +119,9 @@ def preset(method: str, reading: str, dataset: str, num_steps: int, **changes: A
         "activation": "relu" if colour else "tanh",
         "learning_rate": LEARNING_RATE,
         "total_epsilon": None if method == "cnn" else total,
-        **(reconstructed_values(method, colour) if reading == "reconstructed" else printed_values(method, column)),
+        **(reconstructed_values(method, colour) if reading == "reconstructed" else {}),
+        **(printed_values(method, column) if reading == "printed" else {}),
+        **(private_values(method, colour, total, changes) if reading == "private" else {}),
         **changes,
     }
     return Config.from_dict(
@@ -109,6 +139,21 @@ def reconstructed_values(method: str, colour: bool) -> dict[str, Any]:
     momentum = 0.0 if method in CIFAR10_PLAIN else MOMENTUM
     step = {"max_step": rate} if values.get("step") == "polyak" else {"learning_rate": rate}
     return {**values, **CIFAR10, "momentum": momentum, **step}
+
+
+def private_values(method: str, colour: bool, total: float, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a method with the clip that its noise needs, Poisson batches, and an exact target."""
+    values = PRIVATE[method]
+    mechanism = changes.get("mechanism", values["mechanism"])
+    target = None if "noise_multiplier" in changes else total
+    return {
+        **values,
+        **PRIVATE_CLIP[mechanism],
+        **(CIFAR10 if colour else {}),
+        "total_epsilon": None,
+        "target_epsilon": target,
+        "sampling": "poisson",
+    }
 
 
 def printed_values(method: str, column: TableOne) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from cnndp.batches import sampling_prob_for
 from cnndp.calibration import growth_shape
 from cnndp.config import Config
 from cnndp.ledger import Release
@@ -29,7 +30,7 @@ def intended(config: Config, num_train: int, one_off: Iterable[Release] = ()) ->
     return make_plan(
         config.target_epsilon,
         growth_shape(config.num_steps, config.growth),
-        config.batch_size / num_train,
+        sampling_prob_for(config.batch_size, num_train),
         config.clip_norm,
         mechanism=config.mechanism,
         delta=config.delta,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cnndp.batches import reshuffled, steps_per_epoch
+from cnndp.batches import poisson, reshuffled, steps_per_epoch
 
 
 def drawn(num_train, batch_size, num_steps, seed=0):
@@ -52,3 +52,52 @@ def test_sizes_are_whole_numbers_from_1(position, value):
     sizes[position] = value
     with pytest.raises(ValueError, match=rf"{('num_train', 'batch_size', 'num_steps')[position]}={value} must be"):
         drawn(*sizes)
+
+
+# Poisson samples
+
+
+def poisson_sample(num_train, sampling_prob, num_steps, seed=0):
+    return list(poisson(num_train, sampling_prob, num_steps, torch.Generator().manual_seed(seed)))
+
+
+def test_each_example_is_in_a_batch_with_chance_q_whatever_the_others_and_the_other_steps():
+    chosen = torch.zeros(4000, 50)
+    for step, batch in enumerate(poisson_sample(50, 0.3, 4000)):
+        chosen[step, batch] = 1
+    # Means of 4,000 draws have a standard deviation of 0.0072; correlations of two of 0.0158.
+    assert (chosen.mean(dim=0) - 0.3).abs().max() < 5 * 0.0072
+    between_examples = torch.corrcoef(chosen.T) - torch.eye(50)
+    between_steps = torch.corrcoef(torch.cat([chosen[:-1].T, chosen[1:].T]))[:50, 50:]
+    assert between_examples.abs().max() < 5 * 0.0158
+    assert between_steps.abs().max() < 5 * 0.0158
+
+
+def test_the_size_of_a_batch_is_binomial_and_not_fixed():
+    sizes = torch.tensor([len(batch) for batch in poisson_sample(1000, 0.05, 2000)], dtype=torch.float64)
+    assert sizes.mean() == pytest.approx(50, abs=5 * (47.5 / 2000) ** 0.5)
+    assert sizes.var() == pytest.approx(1000 * 0.05 * 0.95, rel=0.15)
+
+
+def test_a_batch_can_be_empty_or_whole():
+    assert {len(batch) for batch in poisson_sample(3, 0.01, 50)} >= {0}
+    assert all(torch.equal(batch, torch.arange(5)) for batch in poisson_sample(5, 1.0, 3))
+
+
+def test_a_tiny_q_is_not_rounded_to_that_of_a_short_random_number():
+    """float32 uniforms are multiples of 2**-24: below that chance they would include just the zeros, 2**-24 of all."""
+    assert sum(len(batch) for batch in poisson_sample(1_000_000, 2.0**-27, 400)) < 15  # expected: 3; rounded up: 24
+
+
+def test_the_generator_decides_poisson_batches_and_a_longer_run_starts_like_a_shorter_one():
+    before = torch.get_rng_state()
+    long, again, other = poisson_sample(40, 0.5, 6), poisson_sample(40, 0.5, 4), poisson_sample(40, 0.5, 4, seed=1)
+    assert all(torch.equal(one, two) for one, two in zip(long, again, strict=False))
+    assert not all(torch.equal(one, two) for one, two in zip(again, other, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("q", "message"), [(1.5, "pass at most 1"), (0.0, "above 0"), (float("nan"), "above 0")])
+def test_what_is_no_chance_is_refused(q, message):
+    with pytest.raises(ValueError, match=message):
+        poisson_sample(10, q, 1)

@@ -1,0 +1,73 @@
+"""The private reading of P1's figures as data: the methods made valid, at exact epsilons, each with a tuned rate.
+
+At equal exact epsilon CDP is DP-SGD, and CNN-DP with Gaussian noise is DP-SGD as well: one run stands for all three.
+"""
+
+from typing import Any
+
+from cnndp.config import Config
+from cnndp.presets import preset
+from cnndp.sections_equal import with_rate
+from cnndp.sections_p1 import Labelled
+
+GAUSSIAN = {"mechanism": "gaussian"}
+# By label: the preset, what is changed, and the grid of rates (caps, for a Polyak step), each about 3 times the last.
+ROWS: dict[str, tuple[str, dict[str, Any], tuple[float, ...]]] = {
+    "DP-SGD": ("dp_sgd", {}, (0.3, 1.0, 3.0, 10.0, 30.0)),
+    "DPGDM": ("dpgdm", {}, (0.03, 0.1, 0.3, 1.0, 3.0)),
+    "CNN-DP-GAN, Gaussian": ("cnn_dp_gan", GAUSSIAN, (0.3, 1.0, 3.0, 10.0, 30.0)),
+    "CNN-DP-GAN-Polyak, Gaussian": ("cnn_dp_gan_polyak", GAUSSIAN, (0.3, 1.0, 3.0, 10.0, 30.0)),
+    "CNN-DP": ("cnn_dp", {}, (0.01, 0.03, 0.1, 0.3, 1.0)),
+    "CNN-DP-GAN": ("cnn_dp_gan", {}, (0.01, 0.03, 0.1, 0.3, 1.0)),
+    "CNN-DP-GAN-Polyak": ("cnn_dp_gan_polyak", {}, (0.01, 0.03, 0.1, 0.3, 1.0)),
+}
+EPSILONS = (1.0, 8.0)  # of Figs. 7 and 8
+# Chosen on validation images by the section private_tuning; a test compares them with its records. By dataset, then by
+# label as `name_of` makes it.
+TUNED: dict[str, dict[str, float]] = {}
+
+
+def name_of(label: str, epsilon: float | None) -> str:
+    """Return a label with its exact epsilon; None stands for Table II's total.
+
+    >>> name_of("DP-SGD", 8.0)
+    'DP-SGD (private, ε = 8)'
+    """
+    return f"{label} (private, {'Table II' if epsilon is None else f'ε = {epsilon:g}'})"
+
+
+def run(label: str, dataset: str, num_steps: int, epsilon: float | None, rate: float, **changes: Any) -> Config:
+    """Return one private run; `epsilon=None` spends Table II's total."""
+    method, own, _ = ROWS[label]
+    target = {} if epsilon is None else {"target_epsilon": epsilon}
+    return with_rate(preset(method, "private", dataset, num_steps, **own, **target, **changes), rate)
+
+
+def private_tuning(dataset: str, num_steps: int) -> Labelled:
+    """Every method and epsilon with every rate of its grid, on the validation part."""
+    return {
+        f"{name_of(label, epsilon)}, rate {rate:g}": run(
+            label, dataset, num_steps, epsilon, rate, split="8:2 validation"
+        )
+        for epsilon in (*EPSILONS, None)
+        for label, (_, _, grid) in ROWS.items()
+        for rate in grid
+    }
+
+
+def tuned(label: str, dataset: str, num_steps: int, epsilon: float | None) -> Config:
+    """Return one private run with the rate that tuning chose; an untuned dataset takes MNIST's."""
+    chosen = TUNED.get(dataset) or TUNED.get("mnist") or {}
+    return run(label, dataset, num_steps, epsilon, chosen.get(name_of(label, epsilon), ROWS[label][2][2]))
+
+
+def at_epsilons(dataset: str, num_steps: int) -> Labelled:
+    """Figs. 7 and 8 under the private reading: every method at every epsilon."""
+    return {
+        name_of(label, epsilon): tuned(label, dataset, num_steps, epsilon) for epsilon in EPSILONS for label in ROWS
+    }
+
+
+def at_table_ii(dataset: str, num_steps: int) -> Labelled:
+    """Fig. 9 under the private reading: every method at Table II's total, spent as exact epsilon."""
+    return {name_of(label, None): tuned(label, dataset, num_steps, None) for label in ROWS}
