@@ -93,7 +93,7 @@ def pure_epsilon(releases: Iterable[Release]) -> float | None:
     listed = events(releases)
     if any(event.mechanism != "laplace" for event in listed):
         return None
-    return sum(event.count * pure_step(event) for event in listed)
+    return sum(event.times * pure_step(event) for event in listed)
 
 
 def pure_step(event: Event) -> float:
@@ -117,7 +117,7 @@ def renyi_epsilon(releases: Iterable[Release], delta: float = DELTA) -> float | 
         return None
     accountant = RdpAccountant()
     for event in bracket(listed, RENYI_WIDTH).upper if len(listed) > FEW else listed:
-        accountant.compose(dp_event(event), event.count)
+        accountant.compose(dp_event(event), event.times)
     return float(accountant.get_epsilon(delta))
 
 

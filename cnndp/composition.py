@@ -1,9 +1,9 @@
 """Joint events composed into one privacy loss distribution, nearly equal events in groups."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
-from math import ceil, floor, inf, log, log1p, sqrt
+from math import ceil, exp, floor, inf, log, log1p, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ Values = NDArray[np.float64]
 INTERVAL = 1e-4  # of the discretised losses, where affordable
 LEAST_INTERVAL = 1e-7  # below it, rounding errors of the discretisation begin to show
 POINTS = 4e5  # of all discretised events together, about 4 s of work
-LOST_MASS = 1e-6  # of delta, cut off the tails of all events together and counted as lost
+LOST_MASS = 1e-4  # of delta, cut off the tails of all events together and counted as lost
 
 
 def condensed(events: Iterable[Event]) -> tuple[Event, ...]:
@@ -28,17 +28,17 @@ def condensed(events: Iterable[Event]) -> tuple[Event, ...]:
     k Gaussian releases that all records enter are one release: 1 / sigma^2 = sum of 1 / sigma_i^2.
 
     >>> condensed([Event("gaussian", 5.0, 1.0, 9), Event("gaussian", 5.0, 1.0, 16)])
-    (Event(mechanism='gaussian', noise_multiplier=1.0, sampling_prob=1.0, count=1),)
+    (Event(mechanism='gaussian', noise_multiplier=1.0, sampling_prob=1.0, times=1),)
     """
     listed = sorted(events)
     whole = [event for event in listed if _is_whole(event)]
     others = (event for event in listed if not _is_whole(event))
     together = [
-        alike._replace(count=sum(event.count for event in group))
-        for alike, group in groupby(others, key=lambda event: event._replace(count=0))
+        alike._replace(times=sum(event.times for event in group))
+        for alike, group in groupby(others, key=lambda event: event._replace(times=0))
     ]
     if whole:
-        precision = sum(event.count / event.noise_multiplier**2 for event in whole)
+        precision = sum(event.times / event.noise_multiplier**2 for event in whole)
         together.append(Event("gaussian", 1 / sqrt(precision), 1.0, 1))
     return tuple(together)
 
@@ -61,8 +61,8 @@ def bracket(events: Sequence[Event], width: float) -> Bracket:
     opposite ends. More noise and rarer sampling never cost more, so the truth lies between.
 
     >>> bracket([Event("laplace", 1.0, 0.1, 1), Event("laplace", 1.02, 0.1, 2)], width=0.1)
-    Bracket(upper=(Event(mechanism='laplace', noise_multiplier=1.0, sampling_prob=0.1, count=3),),
-            lower=(Event(mechanism='laplace', noise_multiplier=1.02, sampling_prob=0.1, count=3),))
+    Bracket(upper=(Event(mechanism='laplace', noise_multiplier=1.0, sampling_prob=0.1, times=3),),
+            lower=(Event(mechanism='laplace', noise_multiplier=1.02, sampling_prob=0.1, times=3),))
     """
     least_noise = min(event.noise_multiplier for event in events)
     least_prob = min(event.sampling_prob for event in events)
@@ -74,7 +74,7 @@ def bracket(events: Sequence[Event], width: float) -> Bracket:
         cells.setdefault((event.mechanism, prob_cell, noise_cell), []).append(event)
     upper, lower = [], []
     for (mechanism, _, _), group in cells.items():
-        count = sum(event.count for event in group)
+        count = sum(event.times for event in group)
         noises = [event.noise_multiplier for event in group]
         probs = [event.sampling_prob for event in group]
         upper.append(Event(mechanism, min(noises), max(probs), count))
@@ -92,7 +92,7 @@ class Losses(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def losses(mechanism: str, noise_multiplier: float, sampling_prob: float, log_mass: float) -> Losses:
-    """Return mean, root mean square and cut-off of one event's loss, by a sum over 2,001 points; for choosing a grid."""
+    """Return mean, root mean square and cut-off of one event's loss from 2,001 points: enough to choose a grid."""
     shift = 1 / noise_multiplier
     reach = sqrt(-2 * log_mass) if mechanism == "gaussian" else -log_mass
     noise = np.linspace(-reach, shift + reach, 2001)
@@ -122,12 +122,14 @@ def grid(events: Sequence[Event], delta: float) -> Grid:
     at most a tenth of the rms loss of a step (for example 2e-4 for sigma = 4, q = 1/224). However coarse, the
     result stays an upper bound.
     """
-    num_events = sum(event.count for event in events)
+    num_events = sum(event.times for event in events)
     log_mass = log(LOST_MASS * delta / num_events)
-    listed = [(event.count, losses(*event[:3], log_mass)) for event in events]
+    listed = [(event.times, losses(*event[:3], log_mass)) for event in events]
     square = sum(count * loss.rms**2 for count, loss in listed)
     # the sum of all losses lies within its mean and 8 deviations, or one large loss beyond
-    reach = sum(count * loss.mean for count, loss in listed) + 16 * sqrt(square) + max(loss.largest for _, loss in listed)
+    reach = (
+        sum(count * loss.mean for count, loss in listed) + 16 * sqrt(square) + max(loss.largest for _, loss in listed)
+    )
     affordable = max(sum(loss.largest for _, loss in listed), reach) / POINTS
     return Grid(max(min(INTERVAL, sqrt(square / num_events) / 10), affordable, LEAST_INTERVAL), log_mass)
 
@@ -137,13 +139,14 @@ def composed(events: Sequence[Event], on: Grid) -> Any:
 
     Counts are worked off bit by bit, as in powers by repeated squaring, all events together.
     """
+    cut = exp(on.log_mass)  # a composition for each event or fewer
     singles = [single(event, on) for event in events]
     parts: list[Any] = []
-    for bit in reversed(range(max(event.count for event in events).bit_length())):
-        parts = [part.compose(part) for part in parts]
-        parts += [one for one, event in zip(singles, events, strict=True) if event.count >> bit & 1]
+    for bit in reversed(range(max(event.times for event in events).bit_length())):
+        parts = [part.compose(part, cut) for part in parts]
+        parts += [one for one, event in zip(singles, events, strict=True) if event.times >> bit & 1]
         while len(parts) > 1:  # neighbours in pairs, so that long distributions meet only at the end
-            pairs = [first.compose(second) for first, second in zip(parts[::2], parts[1::2], strict=False)]
+            pairs = [first.compose(second, cut) for first, second in zip(parts[::2], parts[1::2], strict=False)]
             parts = pairs + parts[len(pairs) * 2 :]
     return parts[0]
 
@@ -155,18 +158,16 @@ def single(event: Event, on: Grid) -> Any:
     """
     reach = _reach(event.mechanism, 1 / event.noise_multiplier, on.log_mass)
     rest, log_prob = _log_rest(event.sampling_prob), log(event.sampling_prob)
-    ends = [float(np.logaddexp(rest, log_prob + raw)) for raw in (-reach, reach)]
-    remove = _discrete(lambda epsilon: delta_remove(event, epsilon), *ends, on.interval)
+    least, most = (float(np.logaddexp(rest, log_prob + raw)) for raw in (-reach, reach))
+    remove = _discrete(partial(delta_remove, event), least, most, on.interval)
     if event.sampling_prob == 1:
         return pld.PrivacyLossDistribution(remove)
-    return pld.PrivacyLossDistribution(
-        remove, _discrete(lambda epsilon: delta_add(event, epsilon), -ends[1], -ends[0], on.interval)
-    )
+    return pld.PrivacyLossDistribution(remove, _discrete(partial(delta_add, event), -most, -least, on.interval))
 
 
 def _discrete(delta: Callable[[Values], Values], least: float, most: float, interval: float) -> Any:
     first, last = floor(least / interval), ceil(most / interval)
-    deltas = delta(np.arange(first, last + 1) * interval)
+    deltas = delta(interval * np.arange(first, last + 1, dtype=np.float64))
     return pld_pmf.create_pmf_pessimistic_connect_dots_fixed_gap(interval, first, last, deltas)
 
 
@@ -199,8 +200,8 @@ def delta_whole(event: Event, epsilon: Values) -> Values:
     Gaussian, with mu = 1 / noise_multiplier: Phi(mu/2 - epsilon/mu) - e^epsilon Phi(-mu/2 - epsilon/mu) (Balle and
     Wang 2018, Theorem 5). Laplace: 1 - e^((epsilon - mu)/2) between -mu and mu.
 
-    >>> float(delta_whole(Event("laplace", 1.0, 1.0, 1), np.array(1.0)))  # pure epsilon = 1
-    0.0
+    >>> round(float(delta_whole(Event("laplace", 1.0, 1.0, 1), np.array(0.0))), 4)  # 1 - exp(-1/2)
+    0.3935
     """
     mu = 1 / event.noise_multiplier
     if event.mechanism == "gaussian":

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from math import inf, isfinite, sqrt
+from math import isfinite, sqrt
 from typing import NamedTuple
 
 MECHANISMS = ("laplace", "gaussian")
@@ -38,19 +38,19 @@ class Release(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One joint release, `count` times: all that its price depends on.
+    """One joint release, `times` times: all that its price depends on.
 
     Attributes:
         mechanism: "laplace" or "gaussian".
         noise_multiplier: noise scale over sensitivity; for Laplace, 1 / epsilon of one release.
         sampling_prob: q; 1 for all records.
-        count: how often.
+        times: how often.
     """
 
     mechanism: str
     noise_multiplier: float
     sampling_prob: float
-    count: int
+    times: int
 
 
 def merge(releases: Iterable[Release]) -> list[Release]:
@@ -83,9 +83,11 @@ def up_to(releases: Iterable[Release], step: int) -> list[Release]:
     4
     """
     return [
-        release if release.first_step is None else release._replace(steps=min(release.steps, after))
+        release
+        if release.first_step is None
+        else release._replace(steps=min(release.steps, step + 1 - release.first_step))
         for release in releases
-        if (after := inf if release.first_step is None else step - release.first_step + 1) > 0
+        if release.first_step is None or release.first_step <= step
     ]
 
 
@@ -123,7 +125,7 @@ def events(releases: Iterable[Release]) -> tuple[Event, ...]:
 
     >>> both = [Release(name, "laplace", 4.0, 1.0, "poisson", 2, 0.1, first_step=1) for name in ("gradient", "loss")]
     >>> events(both)  # 1 / (1/4 + 1/4)
-    (Event(mechanism='laplace', noise_multiplier=2.0, sampling_prob=0.1, count=2),)
+    (Event(mechanism='laplace', noise_multiplier=2.0, sampling_prob=0.1, times=2),)
     """
     listed = list(releases)
     gap = guarantee_gap(listed)
@@ -166,7 +168,9 @@ def _release_gap(release: Release) -> str | None:
         return f"the mechanism {mechanism!r} of the {name} is not known"
     if release.sensitivity is None:
         return f"nothing bounds what one record adds to the {name}"
-    if not (isfinite(release.scale) and release.scale > 0 and isfinite(release.sensitivity) and release.sensitivity > 0):
+    if not (
+        isfinite(release.scale) and release.scale > 0 and isfinite(release.sensitivity) and release.sensitivity > 0
+    ):
         return f"noise scale {release.scale} and sensitivity {release.sensitivity} of the {name} must be above 0"
     if mechanism == "laplace" and release.norm == "l2":
         return f"Laplace noise on the {name} needs an L1 sensitivity, and its clip bounds the L2 norm"
