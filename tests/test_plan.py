@@ -7,7 +7,7 @@ from dp_accounting.rdp import RdpAccountant
 
 from cnndp.accounting import dp_event, exact_epsilon, renyi_epsilon
 from cnndp.filters import pure_filter, renyi_filter, renyi_order
-from cnndp.ledger import Event, Release, merge
+from cnndp.ledger import Event, Release, events, merge
 from cnndp.plan import Guard, OverspendError, Plan, make_plan
 
 STATISTIC = Release("feature mean", "gaussian", 15.0, 1.0, "all", 1, norm="l2")
@@ -28,9 +28,8 @@ def test_a_plan_that_fits_says_what_it_spends(plan):
 
 def test_a_plan_that_overspends_is_refused_with_the_noise_that_would_fit(plan):
     halved = [one if one.first_step is None else one._replace(scale=one.scale / 2) for one in plan.releases]
-    with pytest.raises(
-        OverspendError, match=r"spends epsilon=2\.\d+.*target_epsilon=1; (\S+) times the noise"
-    ) as error:
+    message = r"spends epsilon=3\.78.* target_epsilon=1; (\S+) times the noise"
+    with pytest.raises(OverspendError, match=message) as error:
         Plan(tuple(halved), 1.0).check()
     factor = float(str(error.value).split("; ")[1].split()[0])
     assert factor == pytest.approx(2.0, rel=0.01)
@@ -112,7 +111,7 @@ def test_extra_repeated_and_later_releases_are_stopped(plan):
         guard.admit([*plan.at(2), *plan.at(2)[:1]])
     with pytest.raises(OverspendError, match="stopped before step 11"):
         guard.admit([plan.at(10)[0]._replace(first_step=11)])
-    with pytest.raises(OverspendError, match="less|not in the plan"):
+    with pytest.raises(OverspendError, match="not in the plan"):
         guard.admit([plan.at(10)[0]._replace(first_step=2)])  # a later step's smaller noise
     with pytest.raises(ValueError, match="one step at a time"):
         guard.admit([*plan.at(2), *plan.at(3)])
@@ -147,17 +146,19 @@ def test_the_pure_filter_adds_amplified_steps_and_stops_before_the_one_too_many(
 
 
 def test_the_renyi_filter_adds_divergences_and_never_spends_more_than_a_fixed_schedule_may():
-    order = renyi_order(1.0, 1e-5, [gradient("gaussian", 1.5)._replace(steps=100)])
+    order = renyi_order(1.0, 1e-5, [gradient("gaussian", 1.5, 0.02)._replace(steps=100)])
     now, made = renyi_filter(1.0, 1e-5, order), []
-    with pytest.raises(OverspendError, match="Renyi divergence"):
-        for step in range(1, 10_000):
-            made.append(gradient("gaussian", 2.0 if step % 2 else 1.5, step=step))
-            now = now.admit([made[-1]])
-    made.pop()
+    steps = (gradient("gaussian", 2.0 if step % 2 else 1.5, 0.02, step) for step in range(1, 10_000))
+    for release in steps:
+        if now.spent + now.cost(events([release])[0]) > now.budget:
+            break
+        now = now.admit([release])
+        made.append(release)
+    with pytest.raises(OverspendError, match="Renyi divergence of order"):
+        now.admit([release])
     assert len(made) > 20
     assert exact_epsilon(made).epsilon <= renyi_epsilon(made) <= 1.0
     assert renyi_epsilon(made) > 0.9
-    assert now.spent <= now.budget
 
 
 def test_gradient_and_loss_of_one_batch_cost_one_joint_event():
