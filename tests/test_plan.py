@@ -177,3 +177,5 @@ def test_filters_refuse_what_they_have_no_bound_for():
         renyi_filter(1.0, 1e-5, 1.0)
     with pytest.raises(ValueError, match="cannot be accounted for"):
         pure_filter(1.0).admit([gradient("laplace", 1.0)._replace(sampling="reshuffled")])
+    with pytest.raises(ValueError, match="expected: pass the Gaussian releases"):
+        renyi_order(1.0, 1e-5, [])
