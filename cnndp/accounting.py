@@ -111,7 +111,7 @@ def renyi_epsilon(releases: Iterable[Release], delta: float = DELTA) -> float | 
 
     The Renyi accountant has no bound for Laplace noise on Poisson batches (it does without sampling).
     """
-    _check(1.0, delta, 1)
+    check_sampling(1.0, delta, 1)
     listed = condensed(events(releases))
     if any(event.mechanism == "laplace" and event.sampling_prob < 1 for event in listed):
         return None
@@ -124,7 +124,7 @@ def renyi_epsilon(releases: Iterable[Release], delta: float = DELTA) -> float | 
 @lru_cache(maxsize=1024)
 def price(listed: tuple[Event, ...], delta: float) -> Spent:
     """Return what condensed events cost: `exact_epsilon` behind the ledger."""
-    _check(1.0, delta, 1)
+    check_sampling(1.0, delta, 1)
     return _grouped(listed, delta)[1] if listed else Spent(0.0, 0.0, 0.0)
 
 
@@ -169,7 +169,7 @@ def rdp_epsilon(noise_multiplier: float, sampling_prob: float, num_steps: int, d
     >>> round(rdp_epsilon(1.3, 250 / 60_000, num_steps=720), 4)  # P2 prints 0.56
     0.5632
     """
-    _check(sampling_prob, delta, num_steps)
+    check_sampling(sampling_prob, delta, num_steps)
     positive(noise_multiplier=noise_multiplier)
     event = _sampled(GaussianDpEvent(noise_multiplier), sampling_prob)
     return float(RdpAccountant().compose(event, num_steps).get_epsilon(delta))
@@ -191,7 +191,7 @@ def laplace_epsilon(
     """
     accountant = PLDAccountant(value_discretization_interval=interval)
     for step_epsilon, count in steps:
-        _check(sampling_prob, delta, count)
+        check_sampling(sampling_prob, delta, count)
         positive(step_epsilon=step_epsilon)
         accountant.compose(_sampled(LaplaceDpEvent(1 / step_epsilon), sampling_prob), count)
     return float(accountant.get_epsilon(delta))
@@ -201,8 +201,9 @@ def _sampled(event: DpEvent, sampling_prob: float) -> DpEvent:
     return event if sampling_prob == 1 else PoissonSampledDpEvent(sampling_prob, event)
 
 
-def _check(sampling_prob: float, delta: float, count: int) -> None:
-    at_least(1, num_steps=count)
+def check_sampling(sampling_prob: float, delta: float, num_steps: int) -> None:
+    """Raise `ValueError` unless both probabilities are above 0, delta is below 1, and there is at least one step."""
+    at_least(1, num_steps=num_steps)
     positive(sampling_prob=sampling_prob, delta=delta)
     if sampling_prob > 1 or delta >= 1:
         raise ValueError(f"sampling_prob={sampling_prob}, delta={delta}: both are probabilities; pass values up to 1")

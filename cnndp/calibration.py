@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf, isfinite, log, sqrt
 from typing import NamedTuple
 
-from cnndp.accounting import FEW, FIRST_WIDTH, Spent, price
+from cnndp.accounting import FEW, FIRST_WIDTH, Spent, check_sampling, price
 from cnndp.budget import budget_for_total, step_epsilon
 from cnndp.checks import below_one, one_of, positive
 from cnndp.composition import bracket, condensed
@@ -61,6 +61,7 @@ def calibrate(
     """
     one_of(MECHANISMS, mechanism=mechanism)
     below_one(loss_share=loss_share)
+    check_sampling(sampling_prob, delta, 1)
     positive(**{f"shape[{index}]": noise for index, noise in enumerate(shape)})
     steps = condensed(Event(mechanism, noise, sampling_prob, 1) for noise in shape)
     if not steps:

@@ -18,7 +18,10 @@ Values = NDArray[np.float64]
 
 INTERVAL = 1e-4  # of the discretised losses, where affordable
 LEAST_INTERVAL = 1e-7  # below it, rounding errors of the discretisation begin to show
-POINTS = 4e5  # of all discretised events together, about 4 s of work
+POINTS = 1e5  # of all discretised events together, under a second of work: a grid need not be finer than FINE
+MOST_POINTS = 4e5  # a few seconds of work: from here on a coarser grid costs accuracy
+FINE = 0.1  # interval over rms loss of a step, adds about 0.1 % to epsilon
+LEAST_CUT = 1e-15  # below it, the tail of a convolution is rounding noise
 LOST_MASS = 1e-4  # of delta, cut off the tails of all events together and counted as lost
 
 
@@ -116,22 +119,23 @@ class Grid(NamedTuple):
 
 
 def grid(events: Sequence[Event], delta: float) -> Grid:
-    """Return a grid fine enough to add about 0.1 % to epsilon, or as fine as affordable.
+    """Return a grid fine enough to add at most about 0.1 % to epsilon, or as fine as affordable.
 
-    The connect-the-dots discretisation adds about a tenth of (interval / rms loss)^2 to epsilon, so the interval is
-    at most a tenth of the rms loss of a step (for example 2e-4 for sigma = 4, q = 1/224). However coarse, the
-    result stays an upper bound.
+    The connect-the-dots discretisation adds about a tenth of (interval / rms loss)^2 to epsilon. The interval is 1e-4,
+    or a tenth of the rms loss of a step where that is finer (3e-5 for sigma = 15, q = 1/224) or where 1e-4 would be
+    slow. However coarse, the result stays an upper bound.
     """
     num_events = sum(event.times for event in events)
     log_mass = log(LOST_MASS * delta / num_events)
     listed = [(event.times, losses(*event[:3], log_mass)) for event in events]
     square = sum(count * loss.rms**2 for count, loss in listed)
+    largest = max(loss.largest for _, loss in listed)
     # the sum of all losses lies within its mean and 8 deviations, or one large loss beyond
-    reach = (
-        sum(count * loss.mean for count, loss in listed) + 16 * sqrt(square) + max(loss.largest for _, loss in listed)
-    )
-    affordable = max(sum(loss.largest for _, loss in listed), reach) / POINTS
-    return Grid(max(min(INTERVAL, sqrt(square / num_events) / 10), affordable, LEAST_INTERVAL), log_mass)
+    reach = sum(count * loss.mean for count, loss in listed) + 16 * sqrt(square) + largest
+    extent = max(sum(loss.largest for _, loss in listed), reach)
+    fine = FINE * sqrt(square / num_events)
+    interval = max(min(max(INTERVAL, extent / POINTS), fine), extent / MOST_POINTS, LEAST_INTERVAL)
+    return Grid(interval, log_mass)
 
 
 def composed(events: Sequence[Event], on: Grid) -> Any:
@@ -139,7 +143,7 @@ def composed(events: Sequence[Event], on: Grid) -> Any:
 
     Counts are worked off bit by bit, as in powers by repeated squaring, all events together.
     """
-    cut = exp(on.log_mass)  # a composition for each event or fewer
+    cut = max(exp(on.log_mass), LEAST_CUT)
     singles = [single(event, on) for event in events]
     parts: list[Any] = []
     for bit in reversed(range(max(event.times for event in events).bit_length())):

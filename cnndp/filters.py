@@ -104,8 +104,11 @@ def renyi_order(target_epsilon: float, delta: float, expected: Iterable[Release]
     >>> renyi_order(1.0, 1e-5, [steps])
     17.0
     """
+    listed = events(expected)
+    if not listed or any(event.mechanism != "gaussian" for event in listed):
+        raise ValueError("expected: pass the Gaussian releases that the run is likely to make; Laplace: pure_filter")
     accountant = RdpAccountant()
-    for event in events(expected):
+    for event in listed:
         accountant.compose(dp_event(event), event.times)
     orders = [float(order) for order in accountant.orders]
     return max(
