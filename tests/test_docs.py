@@ -62,6 +62,7 @@ UPPER = (
     "experiment",
     "replay",
     "report",
+    "findings",
     "budgets",
     "cost",
     "plots",
