@@ -18,7 +18,7 @@ def card() -> str:
             f"**{findings.claim_summary(frame)}** What both papers are quoted for, mean ± standard deviation (number "
             f"of seeds); without noise P1's network reaches {reference} on MNIST:",
             findings.headlines(frame),
-            "Records of all runs: `book/results`; every claim with its verdict and reason: the page Results of the book. "
+            "Records of all runs: `book/results`; every claim with its verdict and reason: the book's page on results. "
             "None of these runs carries a privacy guarantee: P1 bounds nothing that one record adds to a gradient, and "
             "the batches are not the samples that accounting assumes.",
         ]
