@@ -69,7 +69,8 @@ def by_epoch(results: Sequence[Result], num_steps: int) -> Figure:
     """
     figure, axes = panels(2, height=4.2)
     shown = [result for result in results if result.record["config"]["num_steps"] == num_steps]
-    for panel, what, unit in zip(axes, ("accuracy", "loss"), ("accuracy (%)", "cross-entropy"), strict=True):
+    most = {"accuracy": 100.0, "loss": np.inf}  # no band reaches where no value can be
+    for panel, what, unit in zip(axes, most, ("accuracy (%)", "cross-entropy"), strict=True):
         for index, (label, records) in enumerate(by_label(shown).items()):
             for part, line, name in (("train", "--", "training"), ("test", "-", "validation")):
                 _, values = columns_of(records, f"{part}_{what}")
@@ -78,7 +79,8 @@ def by_epoch(results: Sequence[Result], num_steps: int) -> Figure:
                 spread = values.std(axis=0, ddof=1) if len(values) > 1 else 0 * mean
                 colour = style(index)["color"]
                 panel.plot(epochs, mean, line, color=colour, label=f"{label.split(', T')[0]}, {name}")
-                panel.fill_between(epochs, mean - spread, mean + spread, color=colour, alpha=0.12, linewidth=0)
+                low, high = np.maximum(mean - spread, 0), np.minimum(mean + spread, most[what])
+                panel.fill_between(epochs, low, high, color=colour, alpha=0.12, linewidth=0)
         panel.set(xlabel="epoch", ylabel=unit, title=what)
     axes[0].set_ylim(0, 103)
     legend_below(figure, axes[0])

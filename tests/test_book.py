@@ -10,7 +10,7 @@ import pytest
 from docutils.parsers.rst.states import Inliner
 from docutils.utils import new_document
 
-from cnndp import experiment, results
+from cnndp import experiment, findings, paper, results
 from cnndp.sections import SECTIONS
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
@@ -245,18 +245,33 @@ def rows(markdown):
     return lines[2:]
 
 
-def test_the_comparison_keeps_every_claim_without_records(companion, empty_store):
+def test_the_comparison_keeps_every_claim_without_records(empty_store):
     assert all(
-        "not yet run" in row or "inconsistent" in row or "not testable" in row for row in rows(companion.comparison())
+        "not yet run" in row or "inconsistent" in row or "not testable" in row for row in rows(findings.comparison())
     )
-    part = rows(companion.comparison("fig07_ablation"))
-    assert 0 < len(part) < len(rows(companion.comparison()))
+    part = rows(findings.comparison("fig07_ablation"))
+    assert 0 < len(part) < len(rows(findings.comparison()))
 
 
 @pytest.mark.skipif(len(RECORDED) < 40, reason="needs the recorded runs of Fig. 7 on MNIST, all eight labels")
-def test_the_comparison_has_a_verdict_where_there_are_records(companion, own_store):
-    table = rows(companion.comparison("fig07_ablation"))
+def test_the_comparison_has_a_verdict_where_there_are_records(own_store):
+    table = rows(findings.comparison("fig07_ablation"))
     assert any("reproduced |" in row for row in table)
+
+
+@pytest.mark.skipif(len(RECORDED) < 40, reason="needs the recorded runs of Fig. 7 on MNIST, all eight labels")
+def test_headlines_are_rows_of_the_whole_table_and_the_summary_counts_it(own_store):
+    frame = paper.compare(findings.all_records())
+    whole, head = rows(paper.as_markdown(frame)), rows(findings.headlines(frame))
+    assert set(head) <= set(whole)
+    assert len(head) == len(findings.HEADLINES) == len(set(findings.HEADLINES))
+    counts = [int(number) for number in re.findall(r"(\d+) (?!claims)", findings.claim_summary(frame))]
+    assert sum(counts) == len(whole)
+
+
+def test_cifar_10_is_shown_at_the_size_that_the_book_has():
+    assert findings.study_of("fig08_loss", "cifar10").options.profile == "reduced"
+    assert findings.study_of("fig08_loss", "mnist").options.profile == "paper"
 
 
 def test_the_statistics_have_one_row_a_run_and_say_what_is_missing(companion, empty_store):

@@ -66,6 +66,7 @@ UPPER = (
     "experiment",
     "replay",
     "report",
+    "findings",
     "budgets",
     "cost",
     "plots",

@@ -5,7 +5,6 @@
 - directive ``{run-statistics}``: what is recorded, how long it took, and what is not yet run.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,17 +14,8 @@ from docutils.parsers.rst.states import Inliner
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 
-from cnndp import experiment, paper, provenance, report
-from cnndp.experiment import Result
-from cnndp.results import Record
+from cnndp import experiment, findings, paper, provenance, report
 from cnndp.sections import SECTIONS
-
-VERDICTS = ("reproduced", "not reproduced", "inconsistent within the paper", "not testable", "not yet run")
-
-
-def results_of(section: str, dataset: str) -> list[Result]:
-    """Return the stored full-size runs of a section."""
-    return experiment.stored(experiment.prepare(section, dataset=dataset, profile="paper"))
 
 
 def measured_role(
@@ -34,7 +24,9 @@ def measured_role(
     """Return the number that `text`, "section:dataset:label:statistic", names."""
     try:
         section, dataset, label, statistic = text.split(":")
-        number = report.measured(results_of(section, dataset), label, statistic)
+        # Only one label's records are read, unless it has none: then the message lists those that do.
+        results = findings.results_of(section, dataset, label) or findings.results_of(section, dataset)
+        number = report.measured(results, label, statistic)
     except (ValueError, KeyError) as error:
         message = inliner.reporter.error(f"measured {text!r}: {error}", line=lineno)
         return [inliner.problematic(rawtext, rawtext, message)], [message]
@@ -62,20 +54,7 @@ class Comparison(MarkdownDirective):
 
     def markdown(self) -> str:
         """Return the table."""
-        return comparison(self.arguments[0] if self.arguments else "")
-
-
-def comparison(section: str = "") -> str:
-    """Return the table of claims and verdicts in Markdown."""
-    return paper.as_markdown(paper.compare(all_records(), stated=paper.claims(section=section)))
-
-
-def all_records() -> dict[str, Sequence[Record]]:
-    """Return the stored full-size records of every section."""
-    return {
-        name: [result.record for dataset in section.datasets for result in results_of(name, dataset)]
-        for name, section in SECTIONS.items()
-    }
+        return findings.comparison(self.arguments[0] if self.arguments else "")
 
 
 class ClaimSummary(MarkdownDirective):
@@ -83,14 +62,7 @@ class ClaimSummary(MarkdownDirective):
 
     def markdown(self) -> str:
         """Return one sentence."""
-        return claim_summary()
-
-
-def claim_summary() -> str:
-    """Return how many of all claims have which verdict."""
-    counts = paper.compare(all_records())["verdict"].value_counts()
-    parts = [f"{counts[name]} {name}" for name in VERDICTS if name in counts]
-    return f"Of {counts.sum()} claims of both papers: " + ", ".join(parts) + "."
+        return findings.claim_summary(paper.compare(findings.all_records()))
 
 
 class RunStatistics(MarkdownDirective):
@@ -105,7 +77,7 @@ def run_statistics() -> str:
     """Return one row for each section and dataset in Markdown."""
     cells = []
     for section, dataset in ((name, dataset) for name, entry in SECTIONS.items() for dataset in entry.datasets):
-        rows = pd.DataFrame(experiment.status(experiment.prepare(section, dataset=dataset, profile="paper")))
+        rows = pd.DataFrame(experiment.status(findings.study_of(section, dataset)))
         steps = sorted(set(rows["num_steps"]))
         cells.append(
             [

@@ -1,0 +1,65 @@
+"""All claims of both papers beside all full-size records: what the results page and the README print."""
+
+import pandas as pd
+
+from cnndp import experiment, paper
+from cnndp.experiment import Experiment, Result
+from cnndp.results import Record
+from cnndp.sections import SECTIONS
+
+VERDICTS = ("reproduced", "not reproduced", "inconsistent within the paper", "not testable", "not yet run")
+PROFILES = {"cifar10": "reduced"}  # the size at which the book shows a dataset; "paper" where none is named
+# What both papers are quoted for: the best and the worst of P1, its abstract, and P2's Table 3.
+HEADLINES = (
+    "p1.fig07.cnn_dp_gan.max_test_accuracy",
+    "p1.fig07.cnn.max_test_accuracy",
+    "p1.fig07.order",
+    "p1.fig08.test.cnn_dp_gan",
+    "p1.fig08.test.dp_sgd",
+    "p1.fig09.mnist.polyak",
+    "p1.fig09.cifar10.polyak",
+    "p2.table3.e20.accuracy",
+    "p2.table3.e20.accuracy.on_mnist",
+    "p2.table3.e20.epsilon",
+)
+
+
+def study_of(section: str, dataset: str) -> Experiment:
+    """Return the full-size experiment of a section, at the size at which the book shows this dataset."""
+    return experiment.prepare(section, dataset=dataset, profile=PROFILES.get(dataset, "paper"))
+
+
+def results_of(section: str, dataset: str, label: str | None = None) -> list[Result]:
+    """Return the stored runs of `study_of`; those of one label where it is given."""
+    study = study_of(section, dataset)
+    runs = [run for run in study.runs if label in (None, run.label)]
+    return experiment.stored(study._replace(runs=runs))
+
+
+def all_records() -> dict[str, list[Record]]:
+    """Return the stored full-size records of every section."""
+    return {
+        name: [result.record for dataset in section.datasets for result in results_of(name, dataset)]
+        for name, section in SECTIONS.items()
+    }
+
+
+def comparison(section: str = "") -> str:
+    """Return the table of claims and verdicts in Markdown, of all sections or of one."""
+    return paper.as_markdown(paper.compare(all_records(), stated=paper.claims(section=section)))
+
+
+def claim_summary(frame: pd.DataFrame) -> str:
+    """Return how many of the claims in a frame of `paper.compare` have which verdict.
+
+    >>> claim_summary(pd.DataFrame({"verdict": ["reproduced", "not yet run", "reproduced"]}))
+    'Of 3 claims of both papers: 2 reproduced, 1 not yet run.'
+    """
+    counts = frame["verdict"].value_counts()
+    parts = [f"{counts[name]} {name}" for name in VERDICTS if name in counts]
+    return f"Of {counts.sum()} claims of both papers: " + ", ".join(parts) + "."
+
+
+def headlines(frame: pd.DataFrame) -> str:
+    """Return the rows of `HEADLINES` from a frame of `paper.compare`, as a Markdown table."""
+    return paper.as_markdown(frame.set_index("key", drop=False).loc[list(HEADLINES)])
