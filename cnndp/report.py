@@ -68,27 +68,34 @@ def accuracy_table(results: Sequence[Result]) -> str:
             records[0]["config"]["reading"],
             f"{records[0]['config']['num_steps']:,}",
             *(spread([STATISTICS[name](record) for record in records]) for name in ("train", "max", "final")),
-            nominal(records[0]),
+            epsilon_of(records[0]),
         ]
         for label, records in by_label(results).items()
     ]
-    header = ("Run", "Reading", "Steps", "Train %", "Highest test %", "Final test %", "Nominal ε (Eq. 5)")
+    exact = any(result.record["privacy"]["exact_epsilon"] is not None for result in results)
+    epsilon = "ε" if exact else "Nominal ε (Eq. 5)"
+    header = ("Run", "Reading", "Steps", "Train %", "Highest test %", "Final test %", epsilon)
     return table(rows, header)
 
 
-def nominal(record: Record) -> str:
-    """Return the nominal total of a run, or a dash where no noise was added."""
-    epsilon = record["privacy"]["nominal_epsilon"]
-    return "–" if epsilon is None else f"{epsilon:.6g}"
+def epsilon_of(record: Record) -> str:
+    """Return the exact epsilon of a private run, else the nominal total, or a dash where no noise was added."""
+    privacy = record["privacy"]
+    if privacy["exact_epsilon"] is not None:
+        return f"{privacy['exact_epsilon']:.4g}, exact"
+    return "–" if privacy["nominal_epsilon"] is None else f"{privacy['nominal_epsilon']:.6g}"
 
 
 def guarantee_note(results: Sequence[Result]) -> str:
-    """Return one sentence for each reason why these runs carry no guarantee, with the runs it is true of."""
+    """Return one sentence for each guarantee, or reason why there is none, with the runs it is true of."""
     reasons: dict[str, list[str]] = {}
     for label, records in by_label(results).items():
         if reason := records[0]["privacy"]["no_guarantee"]:
-            reasons.setdefault(reason, []).append(label)
-    return "\n".join(f"- **No guarantee**: {reason} ({', '.join(labels)})." for reason, labels in reasons.items())
+            reasons.setdefault(f"**No guarantee**: {reason}", []).append(label)
+        elif (exact := records[0]["privacy"]["exact_epsilon"]) is not None:
+            delta = records[0]["privacy"]["delta"]
+            reasons.setdefault(f"**Guarantee**: exact (ε = {exact:.4g}, δ = {delta:g})", []).append(label)
+    return "\n".join(f"- {reason} ({', '.join(labels)})." for reason, labels in reasons.items())
 
 
 def verdict_table(study: Experiment, results: Sequence[Result]) -> str:

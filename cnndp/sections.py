@@ -8,15 +8,14 @@ from cnndp import sections_cifar10 as cifar10
 from cnndp import sections_equal as equal
 from cnndp import sections_p1 as p1
 from cnndp import sections_p2 as p2
+from cnndp import sections_private as private
 from cnndp.batches import steps_per_epoch
 from cnndp.checks import at_least, one_of
 from cnndp.config import READINGS, Config
 from cnndp.presets import METHODS, PRINTED, preset, table_one
-from cnndp.sections_p1 import NOISE_FACTOR, Labelled
+from cnndp.sections_p1 import NOISE_FACTOR, NUM_TRAIN, Labelled
 
 __all__ = ["NOISE_FACTOR", "PROFILES", "SECTIONS", "NoRuns", "Options", "Run", "plan"]
-
-NOMINAL_TRAIN = {"mnist": 56_000, "fashion_mnist": 56_000, "cifar10": 48_000}
 
 
 class Run(NamedTuple):
@@ -83,6 +82,11 @@ SECTIONS: dict[str, Section] = {
     "equal_terms": Section(equal.equal_terms, Size((300,), FIVE)),
     "p2_table2_fig07": Section(p2.p2_training, Size((4800,), FIVE, 1), datasets=p2.DATASETS),
     "p2_table3": Section(p2.p2_training, Size((720, 4800), FIVE, 1), datasets=p2.DATASETS),
+    "private_tuning": Section(private.private_tuning, Size((300,), (0,)), datasets=p2.DATASETS),
+    "private_fig07_08": Section(private.private_fig07_08, Size((600,), FIVE), datasets=p2.DATASETS),
+    "private_fig09": Section(private.private_fig09, Size((300, 600, 1200), FIVE), datasets=p2.DATASETS),
+    "private_fig10": Section(private.private_fig10, Size((300,), FIVE), datasets=p2.DATASETS),
+    "private_p2": Section(private.private_p2, Size((720, 4800), FIVE), datasets=p2.DATASETS),
 }
 PROFILES = ("small", "reduced", "paper")
 SMALL = Size((60,), (0,))
@@ -169,10 +173,10 @@ def labelled(section: str, options: Options, size: Size) -> list[tuple[str, Conf
 def rounds_as_epochs(options: Options) -> list[Run]:
     """Return Table I's 100 rounds read as epochs, one seed, as printed: the longest literal reading."""
     wanted = "cnn_dp_gan" in (options.methods or METHODS) and "printed" in (options.readings or READINGS)
-    if options.dataset not in NOMINAL_TRAIN or not wanted:
+    if options.dataset not in NUM_TRAIN or not wanted:
         return []
     column, changes = table_one(options.dataset), dict(options.changes)
     batch_size = changes.get("batch_size", column.batch_size)
-    num_steps = column.num_rounds * steps_per_epoch(NOMINAL_TRAIN[options.dataset], batch_size)
+    num_steps = column.num_rounds * steps_per_epoch(NUM_TRAIN[options.dataset], batch_size)
     config = preset("cnn_dp_gan", "printed", options.dataset, num_steps, **changes)
     return [Run("CNN-DP-GAN (printed, 100 epochs)", config.replace(seed=(options.seeds or (0,))[0]))]

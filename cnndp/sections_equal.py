@@ -32,7 +32,19 @@ PANELS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     },
 }
 # Chosen on validation images by the section equal_terms_tuning; a test compares them with its records.
-TUNED: dict[str, dict[str, float]] = {}
+TUNED: dict[str, dict[str, float]] = {
+    "mnist": {
+        "no clip: SGD": 0.3,
+        "no clip: momentum": 0.03,
+        "no clip: growth": 0.3,
+        "no clip: Polyak": 0.3,
+        "clip 0.5: SGD": 1.0,
+        "clip 0.5: momentum": 0.1,
+        "clip 0.5: zCDP": 1.0,
+        "clip 0.5: growth": 1.0,
+        "clip 0.5: Polyak": 1.0,
+    },
+}
 
 
 def with_rate(config: Config, rate: float) -> Config:

@@ -7,6 +7,7 @@ from cnndp.config import Config
 from cnndp.presets import MAX_STEP, preset, table_one
 
 NOISE_FACTOR = 10  # Fig. 7's "noise environment": this many times Table I's scales, on the sum
+NUM_TRAIN = {"mnist": 56_000, "fashion_mnist": 56_000, "cifar10": 48_000}  # of the 8:2 split
 BASELINES = {"DPGDM": "dpgdm", "DP-SGD": "dp_sgd", "CDP": "cdp"}
 THRESHOLDS = (0.01, 0.1, 1.0)  # panels (a), (b), (c) of Fig. 10
 BUDGETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)  # of one step; P1 names only the last

@@ -5,10 +5,12 @@ At equal exact epsilon CDP is DP-SGD, and CNN-DP with Gaussian noise is DP-SGD a
 
 from typing import Any
 
+from cnndp.accounting import laplace_epsilon
 from cnndp.config import Config
 from cnndp.presets import preset
 from cnndp.sections_equal import with_rate
-from cnndp.sections_p1 import Labelled
+from cnndp.sections_p1 import FEW_BUDGETS, NUM_TRAIN, Labelled
+from cnndp.sections_p2 import p2_training
 
 GAUSSIAN = {"mechanism": "gaussian"}
 # By label: the preset, what is changed, and the grid of rates (caps, for a Polyak step), each about 3 times the last.
@@ -21,6 +23,8 @@ ROWS: dict[str, tuple[str, dict[str, Any], tuple[float, ...]]] = {
     "CNN-DP-GAN": ("cnn_dp_gan", {}, (0.01, 0.03, 0.1, 0.3, 1.0)),
     "CNN-DP-GAN-Polyak": ("cnn_dp_gan_polyak", {}, (0.01, 0.03, 0.1, 0.3, 1.0)),
 }
+IN_FIG09 = ("DP-SGD", "DPGDM", "CNN-DP-GAN, Gaussian", "CNN-DP-GAN-Polyak, Gaussian", "CNN-DP-GAN-Polyak")
+CAP_FACTORS = (0.1, 1.0, 10.0)
 EPSILONS = (1.0, 8.0)  # of Figs. 7 and 8
 # Chosen on validation images by the section private_tuning; a test compares them with its records. By dataset, then by
 # label as `name_of` makes it.
@@ -61,13 +65,43 @@ def tuned(label: str, dataset: str, num_steps: int, epsilon: float | None) -> Co
     return run(label, dataset, num_steps, epsilon, chosen.get(name_of(label, epsilon), ROWS[label][2][2]))
 
 
-def at_epsilons(dataset: str, num_steps: int) -> Labelled:
-    """Figs. 7 and 8 under the private reading: every method at every epsilon."""
-    return {
+def private_fig07_08(dataset: str, num_steps: int) -> Labelled:
+    """Figs. 7 and 8 under the private reading: every method at every epsilon, and the network without noise."""
+    runs = {
         name_of(label, epsilon): tuned(label, dataset, num_steps, epsilon) for epsilon in EPSILONS for label in ROWS
     }
+    return {"noise-free": preset("cnn", "reconstructed", dataset, num_steps), **runs}
 
 
-def at_table_ii(dataset: str, num_steps: int) -> Labelled:
-    """Fig. 9 under the private reading: every method at Table II's total, spent as exact epsilon."""
-    return {name_of(label, None): tuned(label, dataset, num_steps, None) for label in ROWS}
+def private_fig09(dataset: str, num_steps: int) -> Labelled:
+    """Fig. 9 under the private reading: Table II's totals spent as exact epsilon."""
+    runs = {name_of(label, None): tuned(label, dataset, num_steps, None) for label in IN_FIG09}
+    return {"noise-free": preset("cnn", "reconstructed", dataset, num_steps), **runs}
+
+
+def private_fig10(dataset: str, num_steps: int) -> Labelled:
+    """Fig. 10 under the private reading: a budget for each step, its exact total, and the cap as a threshold.
+
+    With Laplace noise the budget of a step is epsilon_t, so the noise multiplier is 1 / epsilon_t; the Gaussian twin
+    spends the same exact total. Caps are multiples of the tuned one: a tenth, one, and ten.
+    """
+    runs: Labelled = {"noise-free": preset("cnn", "reconstructed", dataset, num_steps)}
+    for budget in FEW_BUDGETS:
+        for label in ("CNN-DP-GAN-Polyak", "CNN-DP-GAN-Polyak, Gaussian"):
+            base = tuned(label, dataset, num_steps, EPSILONS[-1])
+            sampling_prob = base.batch_size / NUM_TRAIN.get(dataset, NUM_TRAIN["mnist"])
+            exact = laplace_epsilon([(budget, num_steps)], sampling_prob)
+            noise = {"noise_multiplier": 1 / budget, "target_epsilon": None}
+            noise = noise if base.mechanism == "laplace" else {"target_epsilon": float(f"{exact:.4g}")}
+            cap = base.max_step or 1.0
+            for factor in CAP_FACTORS:
+                name = f"{label}, cap x {factor:g}, budget {budget:g} (private)"
+                runs[name] = with_rate(base.replace(growth=1.0, **noise), float(f"{factor * cap:.2g}"))
+    return runs
+
+
+def private_p2(dataset: str, num_steps: int) -> Labelled:
+    """P2's Table 3 under the private reading: the same noise on Poisson batches, which its accountant assumes."""
+    plain = p2_training(dataset, num_steps)["DP-SGD"]
+    changes = {"reading": "private", "sampling": "poisson"}
+    return {"DP-SGD (private)": plain.replace(**changes)}

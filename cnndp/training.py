@@ -50,6 +50,19 @@ def evaluation_steps(num_steps: int) -> list[int]:
     return sorted(set(points))
 
 
+def evaluated_after(config: Config, num_train: int) -> list[int]:
+    """Return the steps of a run after which accuracy is measured: spread out, or at 0, each epoch's end and the last.
+
+    Args:
+        config: one run.
+        num_train: N.
+    """
+    if config.evaluate == "spread":
+        return evaluation_steps(config.num_steps)
+    epoch = batches.steps_per_epoch(num_train, config.batch_size)
+    return sorted({0, *range(epoch, config.num_steps + 1, epoch), config.num_steps})
+
+
 def train(
     config: Config,
     images: Images,
@@ -106,10 +119,7 @@ def train(
     meter.evaluate(0, weights)
     status, until, last = "finished", min(config.num_steps, last_step or config.num_steps), 0
     recorded = device.type == "cuda" if graph is None else graph
-    evaluated = set(evaluation_steps(config.num_steps))
-    if config.evaluate == "epochs":
-        epoch = batches.steps_per_epoch(len(labels), config.batch_size)
-        evaluated = {0, *range(epoch, config.num_steps + 1, epoch), config.num_steps}
+    evaluated = set(evaluated_after(config, count))
     order = (
         batches.poisson(count, method.sampling_prob, until, random.batches)
         if method.sampling_prob is not None

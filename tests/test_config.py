@@ -56,17 +56,34 @@ OTHER = {
     "l2_coefficient": 0.5,
     "l2_over": "train",
     "precision": "bf16",
+    "sampling": "poisson",
+    "target_epsilon": 2.0,
+    "delta": 1e-6,
+    "loss_clip": 3.0,
+    "loss_share": 0.1,
     "numerics_version": NUMERICS_VERSION + 1,
 }
-ONE_VALUE = {"sampling"}  # nothing else to change it to
+PRIVATE = {
+    **PLAIN,
+    "reading": "private",
+    "sampling": "poisson",
+    "mechanism": "gaussian",
+    "clip": "example_l2",
+    "clip_norm": 1.0,
+    "step": "polyak",
+    "target_epsilon": 3.0,
+    "loss_clip": 4.0,
+}
 
 
 def test_every_field_has_another_value_here():
-    assert set(OTHER) | ONE_VALUE == {field.name for field in dataclasses.fields(Config)}
+    assert set(OTHER) == {field.name for field in dataclasses.fields(Config)}
 
 
 def base_for(name):
     """A Config in which the field `name` alone can take its value of OTHER."""
+    if name in ("target_epsilon", "delta", "loss_clip", "loss_share"):
+        return Config(**PRIVATE)
     gaussian = {**FULL, "mechanism": "laplace" if name == "mechanism" else "gaussian"}
     if name == "noise_multiplier":
         gaussian |= {
@@ -107,7 +124,7 @@ def test_1_and_1_point_0_have_one_digest(name, whole):
     assert type(base.replace(**{name: whole}).to_dict()[name]) is float
 
 
-@pytest.mark.parametrize("values", [PLAIN, FULL])
+@pytest.mark.parametrize("values", [PLAIN, FULL, PRIVATE])
 def test_a_config_survives_json(values):
     config = Config(**values)
     back = Config.from_dict(json.loads(json.dumps(config.to_dict())))

@@ -86,7 +86,11 @@ def sweep_all(own, root, **options):
         ({"seeds": ["0"]}, ValueError, r"seeds='0' must be a whole number"),
         ({"methods": "cnn"}, TypeError, r"methods='cnn' is of type str; pass list or tuple or None"),
         ({"methods": ["cnn_db"]}, ValueError, r"methods='cnn_db' is not known; did you mean 'cnn_dp'\?"),
-        ({"readings": ["private"]}, ValueError, r"readings='private' is not known; .*Known: printed, reconstructed"),
+        (
+            {"readings": ["secret"]},
+            ValueError,
+            r"readings='secret' is not known; .*Known: printed, reconstructed, private",
+        ),
         ({"profile": "large"}, ValueError, r"profile='large' is not known; .*Known: small, reduced, paper"),
         ({"dataset": "mnst"}, ValueError, r"dataset='mnst' is unknown \(did you mean 'mnist'\?\)"),
         ({"dataset": None}, TypeError, r"dataset=None is of type NoneType; pass str"),

@@ -342,5 +342,5 @@ def test_noise_is_added_to_the_sum_before_it_is_divided_whether_its_scale_is_a_n
     assert torch.equal(number.gradient, tensor.gradient)
     assert number.noise_std == pytest.approx(float(tensor.noise_std))
     assert number.loss is loss
-    names = [entry.quantity for entry in releases(parts, 3.0, None)]
+    names = [entry.quantity for entry in releases(parts, 3.0, None, 1)]
     assert names == (["gradient", "loss"] if method == "cnn_dp_gan_polyak" else ["gradient"])

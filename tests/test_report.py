@@ -140,8 +140,9 @@ def test_a_bar_in_a_label_does_not_end_a_cell():
 
 
 def test_a_run_without_noise_shows_a_dash_for_its_total():
-    assert report.nominal({"privacy": {"nominal_epsilon": None}}) == "–"
-    assert report.nominal({"privacy": {"nominal_epsilon": 90.833333}}) == "90.8333"
+    assert report.epsilon_of({"privacy": {"nominal_epsilon": None, "exact_epsilon": None}}) == "–"
+    assert report.epsilon_of({"privacy": {"nominal_epsilon": 90.833333, "exact_epsilon": None}}) == "90.8333"
+    assert report.epsilon_of({"privacy": {"nominal_epsilon": None, "exact_epsilon": 2.98765}}) == "2.988, exact"
 
 
 def test_table_ii_does_not_follow_from_eq_5_by_hand():

@@ -16,7 +16,7 @@ from cnndp.config import NUMERICS_VERSION, Config
 from cnndp.methods import scale_part
 from cnndp.presets import preset
 from cnndp.results import RecordError
-from cnndp.training import evaluation_steps
+from cnndp.training import evaluated_after
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COMMITTED = sorted((REPOSITORY / "book" / "results").glob("*/*/*.json"))
@@ -240,7 +240,7 @@ def check_content(config, record):
     finished = record["status"] == "finished"
     assert record["status"] in ("finished", "diverged")
     assert (record["final"]["last_step"] == config.num_steps) == finished
-    steps = evaluation_steps(config.num_steps)
+    steps = evaluated_after(config, 60_000)  # only P2's runs count epochs, of the official training images
     assert record["history"]["step"] == [step for step in steps if finished or step < record["final"]["last_step"]]
     assert record["trace"]["step"] == list(range(1, min(10, record["final"]["last_step"]) + 1))
     for columns in (record["history"], record["trace"]):
@@ -272,11 +272,12 @@ def test_no_two_committed_records_are_of_one_config():
     assert len(digests) == len(set(digests))
 
 
-def test_the_longest_reading_is_100_epochs_of_mnist():
+def test_longer_runs_are_100_epochs_of_p1_on_mnist_and_20_of_p2():
     long = [path for path in COMMITTED if results.load(path)["config"]["num_steps"] > 1200]
-    assert all(
-        results.load(path)["config"]["num_steps"] == 100 * steps_per_epoch(56_000, 250) == 22_400 for path in long
-    )
+    epochs = {"8:2": 100 * steps_per_epoch(56_000, 250), "official": 20 * steps_per_epoch(60_000, 250)}
+    assert epochs == {"8:2": 22_400, "official": 4_800}
+    configs = [results.load(path)["config"] for path in long]
+    assert all(config["num_steps"] == epochs[config["split"]] for config in configs)
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
