@@ -242,7 +242,8 @@ class Meter:
         loss: Loss,
     ) -> None:
         self.model, self.images, self.device, self.to_input, self.loss = model, images, device, to_input, loss
-        # The split is a seeded permutation already, so its first images are a random, fixed sample.
+        # A split of all images is a seeded permutation already, so its first images are a random, fixed sample; the
+        # official parts keep their order, and MNIST's first test images are harder than the others.
         self.sample = {
             "train": (images.train_images[:NUM_EVALUATED], images.train_labels[:NUM_EVALUATED]),
             "test": (images.test_images[:NUM_EVALUATED], images.test_labels[:NUM_EVALUATED]),

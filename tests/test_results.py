@@ -246,8 +246,9 @@ def check_content(config, record):
     for columns in (record["history"], record["trace"]):
         assert {len(column) for column in columns.values()} == {len(columns["step"])}
     assert 0 <= record["final"]["test_accuracy"] <= 100
-    # A sample and the whole set of one network cannot be far apart.
-    assert not finished or abs(record["final"]["test_accuracy"] - record["history"]["test_accuracy"][-1]) < 4
+    # A sample and the whole set of one network cannot be far apart; the official one is not a random sample.
+    apart = 4 if config.split != "official" else 6
+    assert not finished or abs(record["final"]["test_accuracy"] - record["history"]["test_accuracy"][-1]) < apart
     assert not finished or record["final"]["train_accuracy"] == record["history"]["train_accuracy"][-1]
     assert re.fullmatch(r"[0-9a-f]{10}(-dirty)?", record["provenance"]["commit"])
     assert re.fullmatch(r"[0-9a-f]{64}", record["provenance"]["dataset_sha256"])
