@@ -75,6 +75,7 @@ UPPER = (
     "norms",
     "plots_p1",
     "plots_p2",
+    "plots_tuning",
     "__main__",
 )
 
