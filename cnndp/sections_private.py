@@ -12,6 +12,7 @@ from cnndp.sections_equal import with_rate
 from cnndp.sections_p1 import FEW_BUDGETS, NUM_TRAIN, Labelled
 from cnndp.sections_p2 import p2_training
 
+SIZES = {**NUM_TRAIN, "digits": 1_437}  # a file of yours counts as MNIST, so twins differ a little there
 GAUSSIAN = {"mechanism": "gaussian"}
 # By label: the preset, what is changed, and the grid of rates (caps, for a Polyak step), each about 3 times the last.
 ROWS: dict[str, tuple[str, dict[str, Any], tuple[float, ...]]] = {
@@ -89,7 +90,7 @@ def private_fig10(dataset: str, num_steps: int) -> Labelled:
     for budget in FEW_BUDGETS:
         for label in ("CNN-DP-GAN-Polyak", "CNN-DP-GAN-Polyak, Gaussian"):
             base = tuned(label, dataset, num_steps, EPSILONS[-1])
-            sampling_prob = base.batch_size / NUM_TRAIN.get(dataset, NUM_TRAIN["mnist"])
+            sampling_prob = base.batch_size / SIZES.get(dataset, SIZES["mnist"])
             exact = laplace_epsilon([(budget, num_steps)], sampling_prob)
             noise = {"noise_multiplier": 1 / budget, "target_epsilon": None}
             noise = noise if base.mechanism == "laplace" else {"target_epsilon": float(f"{exact:.4g}")}
