@@ -53,7 +53,9 @@ def by_rate(results: Sequence[Result]) -> Figure:
         axis.grid(axis="x", which="minor", visible=False)
     axes[0].set_ylabel("accuracy on validation images (%)")
     handles = {handle.get_label(): handle for axis in axes for handle in axis.get_legend_handles_labels()[0]}
-    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    figure.legend(
+        [handles[name] for name in names], names, loc="outside lower center", ncols=4, fontsize=9, frameon=False
+    )
     return figure
 
 
