@@ -1,0 +1,127 @@
+"""Sections of the private reading: valid by construction, targets as they are named, rates that follow from records."""
+
+import statistics
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from cnndp import experiment, plots, plots_tuning, results
+from cnndp.accounting import laplace_epsilon
+from cnndp.paper import TABLE_II
+from cnndp.sections import Options, plan
+from cnndp.sections_equal import rate_of
+from cnndp.sections_private import EPSILONS, ROWS, TUNED, name_of
+
+PRIVATE_SECTIONS = ("private_tuning", "private_fig07_08", "private_fig09", "private_fig10", "private_p2")
+
+
+def runs_of(section, dataset="mnist"):
+    return [run for run in plan(section, Options(dataset, profile="paper")) if run.config.mechanism != "none"]
+
+
+@pytest.mark.parametrize("section", PRIVATE_SECTIONS)
+def test_every_run_but_the_reference_is_private(section):
+    for label, config in runs_of(section):
+        assert (config.reading, config.sampling, config.noise_on) == ("private", "poisson", "sum")
+        assert config.clip == ("example_l1" if config.mechanism == "laplace" else "example_l2")
+        assert "private" in label
+
+
+def test_the_targets_are_those_of_the_labels():
+    for label, config in runs_of("private_fig07_08"):
+        assert config.target_epsilon in EPSILONS
+        assert f"ε = {config.target_epsilon:g})" in label
+    for _, config in runs_of("private_fig09"):
+        assert config.target_epsilon == TABLE_II["mnist"][config.num_steps].total_epsilon
+
+
+def test_both_mechanisms_of_fig_10_spend_the_same_exact_epsilon():
+    by_name = dict(runs_of("private_fig10"))
+    for budget in (0.05, 0.5, 5.0):
+        laplace = by_name[f"CNN-DP-GAN-Polyak, cap x 1, budget {budget:g} (private)"]
+        gaussian = by_name[f"CNN-DP-GAN-Polyak, Gaussian, cap x 1, budget {budget:g} (private)"]
+        assert laplace.noise_multiplier == 1 / budget
+        assert gaussian.target_epsilon == pytest.approx(laplace_epsilon([(budget, 300)], 250 / 56_000), rel=1e-3)
+        assert laplace.growth == gaussian.growth == 1.0
+
+
+def test_p2_keeps_its_noise_and_changes_its_batches():
+    for _, config in runs_of("private_p2"):
+        assert (config.noise_multiplier, config.clip_norm, config.target_epsilon) == (1.3, 1.5, None)
+        assert config.split == "official"
+
+
+def test_every_method_is_tuned_with_as_many_rates_on_validation_images():
+    grids = {}
+    for label, config in runs_of("private_tuning"):
+        assert config.split == "8:2 validation"
+        grids.setdefault(label.rsplit(", rate ", 1)[0], []).append(rate_of(config))
+    assert set(grids) == {name_of(label, epsilon) for label in ROWS for epsilon in (*EPSILONS, None)}
+    assert {len(grid) for grid in grids.values()} == {5}
+    for grid in grids.values():
+        assert all(2.9 < after / before < 3.4 for before, after in pairwise(grid))
+
+
+@pytest.mark.parametrize("dataset", TUNED)
+def test_the_rates_are_those_with_the_highest_accuracy_on_validation_images(dataset):
+    study = experiment.prepare("private_tuning", dataset=dataset, profile="paper")
+    scores = {}
+    for label, config in study.runs:
+        path = results.find(study.root, config)
+        assert path is not None, "a tuned rate needs the records it was chosen by"
+        name, rate = label.rsplit(", rate ", 1)
+        final = results.load_run(path, config)["final"]["test_accuracy"]
+        scores.setdefault(name, {}).setdefault(float(rate), []).append(final)
+    best = {name: max(rates, key=lambda rate: statistics.fmean(rates[rate])) for name, rates in scores.items()}
+    assert TUNED[dataset] == best
+
+
+# Figures
+
+
+def made(label, final, **more):
+    config = {"seed": 0, **more.pop("config", {})}
+    history = {"step": [0, 1], "test_accuracy": [10.0, final]}
+    record = {"config": config, "final": {"test_accuracy": final}, "history": history, **more}
+    return experiment.Result(label, record)
+
+
+def test_rates_are_drawn_in_order_with_the_best_ringed_and_one_style_a_method():
+    results = [
+        made("no clip: B, rate 1", 30.0),
+        made("no clip: A, rate 1", 50.0),
+        made("no clip: A, rate 0.1", 70.0),
+        made("clip 1: A, rate 0.1", 20.0),
+    ]
+    figure = plots_tuning.by_rate(results)
+    assert [axes.get_title() for axes in figure.axes] == ["no clip", "clip 1"]
+    (line,) = [line for line in figure.axes[0].lines if line.get_label() == "A"]
+    np.testing.assert_allclose(line.get_xydata(), [(0.1, 70.0), (1.0, 50.0)])
+    rings = [tuple(line.get_xydata()[0]) for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert set(rings) == {(0.1, 70.0), (1.0, 30.0)}
+    (other,) = [line for line in figure.axes[1].lines if line.get_label() == "A"]
+    assert line.get_color() == other.get_color()
+    assert plots.png(figure)[:4] == b"\x89PNG"
+
+
+def test_each_epsilon_has_its_panel_and_the_reference_is_in_all():
+    results = [made("noise-free", 98.0), *(made(name_of("DP-SGD", epsilon), 80 + epsilon) for epsilon in EPSILONS)]
+    figure = plots_tuning.by_epsilon(results)
+    assert [axes.get_title() for axes in figure.axes] == ["exact ε = 1", "exact ε = 8"]
+    for axes, last in zip(figure.axes, (81.0, 88.0), strict=True):
+        assert {line.get_label(): line.get_ydata()[-1] for line in axes.lines} == {"noise-free": 98.0, "DP-SGD": last}
+
+
+def test_caps_are_drawn_for_each_mechanism_and_budget():
+    def one(mechanism, budget, cap, final):
+        privacy = {"exact_epsilon": 2 * budget}
+        config = {"mechanism": mechanism, "max_step": cap}
+        return made(f"P, cap x 1, budget {budget:g} (private)", final, privacy=privacy, config=config)
+
+    results = [one("laplace", 5.0, 1.0, 40.0), one("laplace", 5.0, 0.1, 30.0), one("gaussian", 5.0, 1.0, 90.0)]
+    figure = plots_tuning.by_cap([*results, made("noise-free", 98.0)])
+    laplace, gaussian = figure.axes
+    np.testing.assert_allclose(laplace.lines[0].get_xydata(), [(0.1, 30.0), (1.0, 40.0)])
+    np.testing.assert_allclose(gaussian.lines[0].get_xydata(), [(1.0, 90.0)])
+    assert "5 a step, exact ε = 10" in [text.get_text() for text in laplace.get_legend().get_texts()]
