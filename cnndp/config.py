@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from cnndp.checks import at_least, below_one, non_negative, one_of, positive, type_names
+from cnndp.data import SPLITS
 from cnndp.losses import LOSSES
 from cnndp.models import ACTIVATIONS, INITS, MODELS
 from cnndp.noise import MECHANISMS, check_clamp
@@ -38,7 +39,7 @@ class Config:
     num_steps: int  # T, mini-batch steps
     seed: int = 0  # initial weights, batches and noise
 
-    split: str = "8:2"  # of all images; "8:2 validation" of its training part, 9:1; or "official"
+    split: str = "8:2"  # of all images, or "official"; with " validation", of its training part alone, 9:1
     split_seed: int = 0
     batch_size: int = 250  # B, Table I
     sampling: str = "reshuffled"  # fixed-size batches of a new permutation each epoch
@@ -80,7 +81,7 @@ class Config:
         for name, hint in typing.get_type_hints(type(self)).items():
             _check_type(name, getattr(self, name), hint)
         one_of(READINGS, reading=self.reading)
-        one_of(("8:2", "8:2 validation", "official"), split=self.split)
+        one_of(SPLITS, split=self.split)
         one_of(("reshuffled",), sampling=self.sampling)
         one_of(MODELS, model=self.model)
         one_of(ACTIVATIONS, activation=self.activation)

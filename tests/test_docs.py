@@ -37,6 +37,7 @@ LEAVES: dict[str, set[str]] = {
     "ledger": {"checks"},
     "fetch": {"checks"},
     "data": {"checks", "fetch"},
+    "scattering": {"checks"},
     "progress": {"checks"},
     "paper_p1": {"checks"},
     "paper_p2": {"checks"},
