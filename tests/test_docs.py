@@ -39,6 +39,8 @@ LEAVES: dict[str, set[str]] = {
     "data": {"checks", "fetch"},
     "scattering": {"checks"},
     "progress": {"checks"},
+    "features": {"checks", "data", "progress", "scattering"},
+    "preparation": {"checks", "features", "noise"},
     "paper_p1": {"checks"},
     "paper_p2": {"checks"},
     "paper": {"checks", "paper_p1", "paper_p2"},
