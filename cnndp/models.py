@@ -107,10 +107,9 @@ def build(
     one_of(MODELS, model=name)
     one_of(ACTIVATIONS, activation=activation)
     one_of(INITS, init=init)
+    make = MODELS[name] if num_features is None else partial(MODELS[name], num_features=num_features)
     with torch.device("meta"):  # allocates nothing and draws nothing
-        model = MODELS[name](
-            num_classes, activation, **({} if num_features is None else {"num_features": num_features})
-        )
+        model = make(num_classes, activation)
     model = model.to_empty(device="cpu")
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
