@@ -28,12 +28,13 @@ moments, "Analyze Gauss").
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from cnndp.checks import at_least, non_negative, positive
+from cnndp.data import Images
 from cnndp.features import unit
 from cnndp.noise import gaussian
 
@@ -90,6 +91,20 @@ def prepare(
     moments = [noisy(moment, moment_noise, generator) / num_records for moment in second_moments(units, mean)]
     channels, positions = (inverse_power(symmetric(moment), power, ridge).float() for moment in moments)
     return Preparation(mean, channels, positions, constant, statistics(mean_noise, moment_noise))
+
+
+def prepare_images(features: Images, num_records: int, **options: Any) -> tuple[Images, Preparation]:
+    """Return a dataset with prepared features, float32 `[N, D]`, and what was released of its training part.
+
+    The preparation is learnt from the training features alone and then applied to both parts.
+
+    Args:
+        features: from `features.load`.
+        num_records, options: as in `prepare`.
+    """
+    preparation = prepare(features.train_images, num_records, **options)
+    train, test = (apply(preparation, part) for part in (features.train_images, features.test_images))
+    return features._replace(train_images=train, test_images=test), preparation
 
 
 def statistics(mean_noise: float, moment_noise: float) -> tuple[Statistic, ...]:

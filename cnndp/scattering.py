@@ -63,7 +63,7 @@ def scatter_moved(images: Tensor, shifts: Sequence[Shift]) -> Tensor:
 
     Args:
         images: `[B, C, H, W]`, H = W a multiple of 4, real.
-        shifts: K pairs (pixels down, pixels right) of at most 4; (0, 0) is the image itself.
+        shifts: K pairs (pixels down, pixels right), small; (0, 0) is the image itself.
     """
     bank = filters(_side(images.shape))
     examples, channels, side, _ = images.shape

@@ -40,7 +40,7 @@ LEAVES: dict[str, set[str]] = {
     "scattering": {"checks"},
     "progress": {"checks"},
     "features": {"checks", "data", "progress", "scattering"},
-    "preparation": {"checks", "features", "noise"},
+    "preparation": {"checks", "data", "features", "noise"},
     "paper_p1": {"checks"},
     "paper_p2": {"checks"},
     "paper": {"checks", "paper_p1", "paper_p2"},
