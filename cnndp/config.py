@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from cnndp.checks import at_least, below_one, non_negative, one_of, positive, type_names
+from cnndp.data import SPLITS
 from cnndp.losses import LOSSES
 from cnndp.models import ACTIVATIONS, INITS, MODELS
 from cnndp.noise import MECHANISMS, check_clamp
@@ -16,6 +17,7 @@ from cnndp.precision import PRECISIONS
 
 NUMERICS_VERSION = 1  # raised when a change of code changes results: every stored run is then out of date
 READINGS = ("printed", "reconstructed", "private")
+FEATURES = ("none", "scattering")
 SAMPLINGS = ("reshuffled", "poisson")
 CLIPS = ("none", "batch", "example_l1", "example_l2")
 
@@ -39,10 +41,14 @@ class Config:
     num_steps: int  # T, mini-batch steps
     seed: int = 0  # initial weights, batches and noise
 
-    split: str = "8:2"  # of all images; "8:2 validation" of its training part, 9:1; or "official"
+    split: str = "8:2"  # of all images, or "official"; with " validation", of its training part alone, 9:1
     split_seed: int = 0
     batch_size: int = 250  # B, Table I; the expected size where batches are Poisson samples
     sampling: str = "reshuffled"  # fixed-size batches of a new permutation each epoch; "poisson": q = B/N, N public
+
+    features: str = "none"  # what the network gets: images, or "scattering" features, privately prepared
+    mean_noise: float | None = None  # of that preparation: standard deviation of the noise on the sum of features
+    moment_noise: float | None = None  # and on the sum of each of the two second moments
 
     model: str = "mnist_cnn"
     activation: str = "tanh"
@@ -85,8 +91,9 @@ class Config:
         for name, hint in typing.get_type_hints(type(self)).items():
             _check_type(name, getattr(self, name), hint)
         one_of(READINGS, reading=self.reading)
-        one_of(("8:2", "8:2 validation", "official"), split=self.split)
+        one_of(SPLITS, split=self.split)
         one_of(SAMPLINGS, sampling=self.sampling)
+        one_of(FEATURES, features=self.features)
         one_of(MODELS, model=self.model)
         one_of(ACTIVATIONS, activation=self.activation)
         one_of(INITS, init=self.init)
@@ -110,14 +117,21 @@ class Config:
             l2_coefficient=self.l2_coefficient,
             min_scale=self.min_scale,
         )
-        for name in (
-            "clip_norm", "total_epsilon", "noise_multiplier", "target_epsilon", "initial_scale", "max_step", "loss_clip"
-        ):  # fmt: skip
+        optional = ("clip_norm", "initial_scale", "max_step", "loss_clip", "mean_noise", "moment_noise")
+        for name in (*optional, "total_epsilon", "noise_multiplier", "target_epsilon"):
             if getattr(self, name) is not None:
                 positive(**{name: getattr(self, name)})
         self._check_combinations()
 
     def _check_combinations(self) -> None:
+        linear, scattering = self.model == "scattering_linear", self.features == "scattering"
+        noised = self.mean_noise is not None and self.moment_noise is not None
+        if not linear == scattering == noised or (self.mean_noise is None) != (self.moment_noise is None):
+            raise ValueError(
+                f"features={self.features!r} with model={self.model!r}, mean_noise={self.mean_noise}, "
+                f"moment_noise={self.moment_noise}: model='scattering_linear' needs features='scattering' and noise on "
+                "both of their statistics (15 and 20 suit 60,000 images), and no other network takes them"
+            )
         if (self.clip == "none") != (self.clip_norm is None):
             raise ValueError(
                 f"clip={self.clip!r} with clip_norm={self.clip_norm!r}: give both, or neither (clip='none')"

@@ -22,8 +22,10 @@ from cnndp.fetch import cache_folder, fetch_arrays
 __all__ = [
     "DATASETS",
     "Images",
+    "Whole",
     "cache_folder",
     "load",
+    "load_whole",
     "name_of",
     "network_input",
     "pixels",
@@ -32,7 +34,7 @@ __all__ = [
 ]
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
-SPLITS = ("8:2", "8:2 validation", "official")
+SPLITS = ("8:2", "8:2 validation", "official", "official validation")
 SIDE = {1: 28, 3: 32}  # channels -> height and width the networks take
 RESIZE_CHUNK = 1000  # images resized at once: bounds the memory of the float copies
 
@@ -46,9 +48,20 @@ class Images(NamedTuple):
     test_images: Tensor
     test_labels: Tensor
     num_classes: int  # max(y) + 1
-    split: str  # "8:2" or "official"
+    split: str  # one of SPLITS
     sha256: str  # over the decoded arrays, before split and resize
     resized_from: tuple[int, int] | None  # (H, W) of the source when it was resized
+
+
+class Whole(NamedTuple):
+    """A dataset before the split, its images of the networks' size, in the order of its source."""
+
+    name: str
+    images: Tensor  # uint8 [N, C, H, W], official training images first
+    labels: Tensor  # int64 [N]
+    num_train: int | None  # official training images; None without an official split
+    sha256: str
+    resized_from: tuple[int, int] | None
 
 
 class _Decoded(NamedTuple):
@@ -116,9 +129,8 @@ def load(
     Args:
         dataset: one of `DATASETS`, or the path of an `.npz` with `x` (uint8 [N, H, W] or [N, H, W, C],
             C = 1 or 3) and `y` (integers >= 0, [N]).
-        split: "8:2" (all images permuted, the first 80 % for training), "8:2 validation" (of those, the first 90 %
-            for training and the rest as test images, for choosing between settings), or "official".
-        split_seed: seed of the "8:2" permutation.
+        split: one of `SPLITS`, see `split_rows`.
+        split_seed: of the permutation, where the split has one.
         folder: the cache folder; default `cache_folder()`.
         download: whether a dataset that is not cached may be fetched over the network.
 
@@ -126,29 +138,70 @@ def load(
         ValueError: an unknown name or split, a split the dataset does not have, or a file that does not fit.
         FetchError: the dataset is not cached, or the cache is damaged, and it could not be fetched.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split={split!r} is unknown; use '8:2', '8:2 validation' or 'official'")
-    decoded = _decode(dataset, folder, download)
-    if split == "official" and decoded.num_train is None:
-        raise ValueError(f"split='official': {dataset!r} has no official split; use split='8:2'")
-    num_train = decoded.num_train if split == "official" else None
-    train, test = split_indices(len(decoded.y), split_seed, num_train)
-    if split == "8:2 validation":
-        train, test = train[: int(0.9 * len(train))], train[int(0.9 * len(train)) :]
-    images = torch.from_numpy(decoded.x).permute(0, 3, 1, 2)
-    labels = torch.from_numpy(decoded.y)
-    resized, height, width = resize(images), *images.shape[2:]
+    check_split(split)
+    whole = load_whole(dataset, folder=folder, download=download)
+    train, test = split_rows(whole, split, split_seed)
     return Images(
-        name=decoded.name,
-        train_images=resized[train],
-        train_labels=labels[train],
-        test_images=resized[test],
-        test_labels=labels[test],
-        num_classes=int(labels.max()) + 1,
+        name=whole.name,
+        train_images=whole.images[train],
+        train_labels=whole.labels[train],
+        test_images=whole.images[test],
+        test_labels=whole.labels[test],
+        num_classes=int(whole.labels.max()) + 1,
         split=split,
+        sha256=whole.sha256,
+        resized_from=whole.resized_from,
+    )
+
+
+def load_whole(dataset: str, *, folder: Path | None = None, download: bool = True) -> Whole:
+    """Load a dataset as `load` does, before the split.
+
+    >>> load_whole("digits").images.shape
+    torch.Size([1797, 1, 28, 28])
+    """
+    decoded = _decode(dataset, folder, download)
+    images = torch.from_numpy(decoded.x).permute(0, 3, 1, 2)
+    resized, height, width = resize(images), *images.shape[2:]
+    return Whole(
+        name=decoded.name,
+        images=resized,
+        labels=torch.from_numpy(decoded.y),
+        num_train=decoded.num_train,
         sha256=_digest(decoded.x, decoded.y),
         resized_from=None if resized.shape == images.shape else (height, width),
     )
+
+
+def check_split(split: str) -> None:
+    """Raise `ValueError` unless `split` is one of `SPLITS`."""
+    if split not in SPLITS:
+        raise ValueError(f"split={split!r} is unknown; use one of {', '.join(map(repr, SPLITS))}")
+
+
+def split_rows(whole: Whole, split: str, split_seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return the rows (int64) of `whole` that are training images, and those that are test images.
+
+    Args:
+        whole: the dataset.
+        split: "8:2" (all images permuted, the first 80 % for training) or "official" (as published). With
+            " validation" behind it, for choosing between settings: the training part alone, permuted, the first
+            90 % for training and the rest as test images; no test image of the split itself is in either.
+        split_seed: of the permutation.
+
+    Raises:
+        ValueError: "official" of a dataset that has no official split.
+    """
+    check_split(split)
+    official = split.startswith("official")
+    if official and whole.num_train is None:
+        raise ValueError(f"split={split!r}: {whole.name!r} has no official split; use split='8:2'")
+    train, test = split_indices(len(whole.labels), split_seed, whole.num_train if official else None)
+    if not split.endswith(" validation"):
+        return train, test
+    if official:  # the rows of "8:2" are permuted already
+        train = torch.randperm(len(train), generator=torch.Generator().manual_seed(split_seed))
+    return train[: int(0.9 * len(train))], train[int(0.9 * len(train)) :]
 
 
 def name_of(dataset: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from cnndp import data, results
+from cnndp import data, features, results
 from cnndp.checks import one_of, type_names
 from cnndp.clipping import ENGINES, physical_batch
 from cnndp.config import Config
@@ -149,7 +149,7 @@ def run(experiment: Experiment) -> list[Result]:
     configs = [planned.config for planned in experiment.runs]
     records = sweep(
         configs,
-        load_images=lambda: load_for(configs[0], experiment.source),
+        load_images=lambda config: load_for(config, experiment.source),
         section=experiment.section,
         device=experiment.device,
         refresh=experiment.refresh,
@@ -171,7 +171,8 @@ def stored(experiment: Experiment) -> list[Result]:
 
 def load_for(config: Config, source: str) -> Images:
     """Return the data of `config`; `source` is its name, or the path of the `.npz` it was made from."""
-    images = data.load(source, split=config.split, split_seed=config.split_seed)
+    load = features.load if config.features == "scattering" else data.load
+    images = load(source, split=config.split, split_seed=config.split_seed)
     if images.name != config.dataset:
         raise ValueError(
             f"dataset={source!r} is {images.name!r}, but the run was made on {config.dataset!r}; "
@@ -183,7 +184,7 @@ def load_for(config: Config, source: str) -> Images:
 def sweep(
     configs: Sequence[Config],
     *,
-    load_images: Callable[[], Images],
+    load_images: Callable[[Config], Images],
     section: str,
     device: torch.device,
     root: Path,
@@ -196,8 +197,9 @@ def sweep(
     Every run is stored as soon as it ends, so an interrupted sweep goes on where it stopped.
 
     Args:
-        configs: the runs; all on the same data.
-        load_images: called only when something must be trained.
+        configs: the runs; all on the same dataset.
+        load_images: returns the data of a config; called only when something must be trained, and again where split
+            or features change.
         section: the folder that new records go to.
         device: where to train.
         root: the run store.
@@ -212,10 +214,12 @@ def sweep(
     records = {key: results.load_run(path, unique[key]) for key, path in stored.items() if path is not None}
     missing = [config for key, config in unique.items() if key not in records]
     if missing:
-        images = load_images()
+        images, kind = None, None
         with progress_bar(sum(config.num_steps for config in missing), "step") as bar:
             for number, config in enumerate(missing, start=1):
                 bar.set_description(f"{section} {config.method} s{config.seed} [{number}/{len(missing)}]")
+                if images is None or kind != (kind := (config.split, config.split_seed, config.features)):
+                    images = load_images(config)
                 try:
                     record = make_record(
                         config,

@@ -1,6 +1,8 @@
 """The papers' networks, and accuracy. No layer uses batch statistics."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,7 +12,7 @@ from cnndp.checks import one_of
 from cnndp.gradients import Loss, predict
 from cnndp.losses import cross_entropy
 
-INITS = ("uniform", "kaiming")
+INITS = ("uniform", "kaiming", "zeros")
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -56,10 +58,25 @@ def cifar_cnn(num_classes: int, activation: str) -> nn.Sequential:
     )
 
 
-MODELS = {
+def scattering_linear(num_classes: int, activation: str, num_features: int = 3970) -> nn.Sequential:
+    """Return softmax regression on prepared scattering features `[B, D]`; the activation is not used.
+
+    No bias: the features carry a constant. The norm of an example's gradient is ||x|| ||p - y||, so the fast
+    engine clips a batch with two matrix products and makes no gradient of a single example.
+
+    Args:
+        num_classes: of the logits.
+        activation: not used.
+        num_features: D: 3,970 for 28x28 grey images (39,700 parameters with 10 classes), 15,553 for 32x32 colour.
+    """
+    return nn.Sequential(nn.Linear(num_features, num_classes, bias=False))
+
+
+MODELS: dict[str, Callable[..., nn.Sequential]] = {
     "mnist_cnn": mnist_cnn,
-    "mnist_cnn_valid": lambda num_classes, activation: mnist_cnn(num_classes, activation, padding=0),
+    "mnist_cnn_valid": partial(mnist_cnn, padding=0),
     "cifar_cnn": cifar_cnn,
+    "scattering_linear": scattering_linear,
 }
 
 
@@ -81,12 +98,16 @@ def build(
     activation: str,
     generator: Generator,
     init: str = "uniform",
+    num_features: int | None = None,
     device: torch.device | str = "cpu",
 ) -> nn.Module:
     """Return a network with its initial parameters drawn from `generator`.
 
     With `init="uniform"` weights and biases are uniform on +-1/sqrt(fan_in); with "kaiming" weights are normal
-    of variance 2/fan_in (He et al., arXiv 1502.01852) and biases 0.
+    of variance 2/fan_in (He et al., arXiv 1502.01852) and biases 0; with "zeros" all are 0, which suits a model
+    without hidden layers only.
+
+    `num_features` is D of `scattering_linear`; None for its default, and for the other networks.
 
     The global random state of torch is neither read nor changed.
 
@@ -97,8 +118,9 @@ def build(
     one_of(MODELS, model=name)
     one_of(ACTIVATIONS, activation=activation)
     one_of(INITS, init=init)
+    make = MODELS[name] if num_features is None else partial(MODELS[name], num_features=num_features)
     with torch.device("meta"):  # allocates nothing and draws nothing
-        model = MODELS[name](num_classes, activation)
+        model = make(num_classes, activation)
     model = model.to_empty(device="cpu")
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -110,7 +132,9 @@ def draw_parameters(layer: nn.Conv2d | nn.Linear, init: str, generator: Generato
     """Fill a layer's weight and bias, as `build` says."""
     fan_in = layer.weight[0].numel()
     for parameter in layer.parameters(recurse=False):
-        if init == "uniform":
+        if init == "zeros":
+            nn.init.zeros_(parameter)
+        elif init == "uniform":
             nn.init.uniform_(parameter, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
         elif parameter is layer.weight:
             nn.init.normal_(parameter, std=math.sqrt(2 / fan_in), generator=generator)

@@ -1,15 +1,30 @@
 """What a private run intends to release, from its Config alone: the noise that its target allows, and the plan."""
 
-from collections.abc import Iterable
-
 from cnndp.batches import sampling_prob_for
 from cnndp.calibration import growth_shape
 from cnndp.config import Config
 from cnndp.ledger import Release
 from cnndp.plan import Plan, make_plan
+from cnndp.preparation import statistics
 
 
-def intended(config: Config, num_train: int, one_off: Iterable[Release] = ()) -> Plan | None:
+def one_off(config: Config) -> list[Release]:
+    """Return what a run releases outside its steps: the statistics that scattering features are prepared with.
+
+    They need no step to happen: known before any data is read, and valid under every reading.
+
+    >>> one_off(Config(method="dp_sgd", reading="reconstructed", dataset="mnist", num_steps=9))
+    []
+    """
+    if config.mean_noise is None or config.moment_noise is None:
+        return []
+    return [
+        Release(fact.quantity, fact.mechanism, fact.scale, fact.sensitivity, "all", 1, norm="l2")
+        for fact in statistics(config.mean_noise, config.moment_noise)
+    ]
+
+
+def intended(config: Config, num_train: int) -> Plan | None:
     """Return the plan of a run with a `target_epsilon`, with the least noise that meets it; None for other runs.
 
     The clip norm is the sensitivity of the sum of gradients, and the clip of the losses that of their sum, since
@@ -18,7 +33,6 @@ def intended(config: Config, num_train: int, one_off: Iterable[Release] = ()) ->
     Args:
         config: one run.
         num_train: N, which with q = B/N counts as public.
-        one_off: what is released outside the steps, such as statistics of features; it spends of the same target.
 
     >>> config = Config(method="dp_sgd", reading="private", dataset="mnist", num_steps=9, sampling="poisson",
     ...     mechanism="gaussian", clip="example_l2", clip_norm=0.5, target_epsilon=1.0)
@@ -34,7 +48,7 @@ def intended(config: Config, num_train: int, one_off: Iterable[Release] = ()) ->
         config.clip_norm,
         mechanism=config.mechanism,
         delta=config.delta,
-        one_off=one_off,
+        one_off=one_off(config),
         loss_share=config.loss_share if config.loss_clip else 0.0,
         loss_sensitivity=config.loss_clip,
     )

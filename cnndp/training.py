@@ -17,7 +17,8 @@ from cnndp.losses import LOSSES
 from cnndp.methods import Method, Noisy, Step, compose, is_healthy, noisy_gradient, update
 from cnndp.noise import unit_noise
 from cnndp.plan import Guard, Plan
-from cnndp.private import intended
+from cnndp.preparation import prepare_images
+from cnndp.private import intended, one_off
 from cnndp.randomness import generator_for, streams
 
 NUM_EVALUATIONS = 15
@@ -81,7 +82,8 @@ def train(
 
     Args:
         config: what to do.
-        images: the data that `config.dataset` and `config.split` name.
+        images: the data that `config.dataset` and `config.split` name; with `config.features`, what `features.load`
+            gives of it.
         device: where the network is.
         last_step: stop early, after this step (the schedule stays that of the whole run; no final metrics).
         nudge: seed of a change of the initial weights by a few units in the last place, to see how far a rounding
@@ -97,20 +99,23 @@ def train(
     """
     device = torch.device(device)
     random = streams(config.seed)
+    count = len(images.train_labels)
+    plan = intended(config, count)
+    guard = started(plan)
+    images, released = prepared(config, images)
+    guard = guard.admit(released) if guard and released else guard
     model = models.build(
         config.model,
         num_classes=images.num_classes,
         activation=config.activation,
         init=config.init,
+        num_features=images.train_images.shape[1] if released else None,
         generator=random.weights,
         device=device,
     )
-    count = len(images.train_labels)
-    plan = intended(config, count)
-    guard = started(plan)
     method = compose(config, count, plan=plan, engine=engine, max_physical_batch=max_physical_batch)
     inputs, labels = images.train_images.to(device), images.train_labels.to(device)
-    to_input = network_input(config.dataset, normalise=config.normalise, device=device)
+    to_input = as_they_are if released else network_input(config.dataset, normalise=config.normalise, device=device)
     weights = flatten(model)
     if nudge is not None:
         draw = torch.randn(len(weights), generator=generator_for(nudge, "nudge"))
@@ -157,8 +162,27 @@ def train(
             last = t
     complete = last == config.num_steps or status == "diverged"
     final = {**(meter.final(state.weights) if complete else {}), "last_step": last}
-    releases = merge_by_quantity(meter.releases[:last])
+    releases = [*released, *merge_by_quantity(meter.releases[:last])]
     return Outcome(status, meter.history, meter.trace, final, releases, state.weights, model)
+
+
+def prepared(config: Config, images: Images) -> tuple[Images, list[Release]]:
+    """Return what the network gets, and what was released to make it: nothing, but for scattering features."""
+    if config.mean_noise is None or config.moment_noise is None:
+        return images, []
+    rows, _ = prepare_images(
+        images,
+        len(images.train_labels),
+        mean_noise=config.mean_noise,
+        moment_noise=config.moment_noise,
+        generator=generator_for(config.seed, "features"),
+    )
+    return rows, one_off(config)
+
+
+def as_they_are(rows: Tensor) -> Tensor:
+    """Return prepared features, which need no scaling."""
+    return rows
 
 
 def started(plan: Plan | None) -> Guard | None:

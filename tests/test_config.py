@@ -61,6 +61,9 @@ OTHER = {
     "delta": 1e-6,
     "loss_clip": 3.0,
     "loss_share": 0.1,
+    "features": "scattering",
+    "mean_noise": 16.0,
+    "moment_noise": 21.0,
     "numerics_version": NUMERICS_VERSION + 1,
 }
 PRIVATE = {

@@ -306,11 +306,21 @@ def test_unknown_dataset_is_refused_with_a_suggestion(given: str, suggested: str
 
 
 def test_unknown_split_and_missing_official_split_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"split='9:1' is unknown; use '8:2', '8:2 validation' or 'official'"):
+    with pytest.raises(ValueError, match=r"split='9:1' is unknown; use one of '8:2', '8:2 validation'"):
         data.load("digits", split="9:1")
     for dataset in ("digits", save(tmp_path, X, Y)):
         with pytest.raises(ValueError, match="no official split; use split='8:2'"):
             data.load(dataset, split="official")
+
+
+def test_a_validation_split_holds_training_images_only() -> None:
+    whole = data.load_whole("digits")._replace(num_train=1500)  # as if the first 1,500 were published for training
+    for split in ("8:2", "official"):
+        train, test = data.split_rows(whole, split)
+        fitted, held_out = data.split_rows(whole, f"{split} validation")
+        assert sorted([*fitted.tolist(), *held_out.tolist()]) == sorted(train.tolist())
+        assert len(fitted) == int(0.9 * len(train))
+        assert not set(test.tolist()) & {*fitted.tolist(), *held_out.tolist()}
 
 
 # The cache: nothing is trusted that has not the right hash

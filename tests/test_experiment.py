@@ -64,7 +64,7 @@ def configs(own, count=3):
 
 
 def sweep_all(own, root, **options):
-    given = {"load_images": lambda: data.load(own), "section": SECTION, "device": CPU, "root": root, **options}
+    given = {"load_images": lambda config: data.load(own), "section": SECTION, "device": CPU, "root": root, **options}
     return sweep(configs(own), **given)
 
 
@@ -155,7 +155,7 @@ def test_only_missing_runs_are_trained(own, tmp_path, trained):
 
 def test_a_config_that_occurs_twice_is_trained_once(own, tmp_path, trained):
     twice = configs(own)[:1] * 2
-    records = sweep(twice, load_images=lambda: data.load(own), section=SECTION, device=CPU, root=tmp_path)
+    records = sweep(twice, load_images=lambda config: data.load(own), section=SECTION, device=CPU, root=tmp_path)
     assert len(trained) == 1
     assert records[0] == records[1]
 

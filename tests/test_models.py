@@ -16,7 +16,7 @@ def make(name="mnist_cnn", seed=0, num_classes=10, activation="tanh"):
 
 
 def test_every_model_is_tested_here():
-    assert set(SIZES) == set(MODELS)
+    assert {*SIZES, "scattering_linear"} == set(MODELS)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -41,6 +41,19 @@ def test_weights_and_biases_fill_plus_minus_one_over_the_root_of_fan_in(name):
                 assert parameter.unique().numel() > 1
             assert layer.weight.abs().max() > 0.9 * bound
             assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.15)
+
+
+@pytest.mark.parametrize("num_features", [None, 15_553])
+def test_the_linear_model_has_one_weight_a_feature_and_class_and_can_start_at_zero(num_features):
+    model = build(
+        "scattering_linear",
+        num_classes=10,
+        activation="tanh",
+        init="zeros",
+        num_features=num_features,
+        generator=Generator().manual_seed(0),
+    )
+    assert torch.equal(flatten(model), torch.zeros(10 * (num_features or 3970)))
 
 
 def test_the_generator_decides_the_weights_and_the_global_state_is_untouched():
