@@ -61,10 +61,16 @@ OTHER = {
     "delta": 1e-6,
     "loss_clip": 3.0,
     "loss_share": 0.1,
-    "features": "scattering",
     "mean_noise": 16.0,
     "moment_noise": 21.0,
     "numerics_version": NUMERICS_VERSION + 1,
+}
+SCATTERING = {
+    **PLAIN,
+    "features": "scattering",
+    "model": "scattering_linear",
+    "mean_noise": 15.0,
+    "moment_noise": 20.0,
 }
 PRIVATE = {
     **PLAIN,
@@ -79,12 +85,24 @@ PRIVATE = {
 }
 
 
+PARTNERS = {"features"}  # decided by the model, so that it never changes alone
+
+
+def test_features_and_their_model_come_together():
+    assert Config(**SCATTERING).digest != Config(**PLAIN).digest
+    for name in ("features", "model", "mean_noise", "moment_noise"):
+        with pytest.raises(ValueError, match="needs features='scattering' and noise on"):
+            Config(**{key: value for key, value in SCATTERING.items() if key != name})
+
+
 def test_every_field_has_another_value_here():
-    assert set(OTHER) == {field.name for field in dataclasses.fields(Config)}
+    assert set(OTHER) | PARTNERS == {field.name for field in dataclasses.fields(Config)}
 
 
 def base_for(name):
     """A Config in which the field `name` alone can take its value of OTHER."""
+    if name in ("features", "mean_noise", "moment_noise"):
+        return Config(**SCATTERING)
     if name in ("target_epsilon", "delta", "loss_clip", "loss_share"):
         return Config(**PRIVATE)
     gaussian = {**FULL, "mechanism": "laplace" if name == "mechanism" else "gaussian"}
@@ -127,7 +145,7 @@ def test_1_and_1_point_0_have_one_digest(name, whole):
     assert type(base.replace(**{name: whole}).to_dict()[name]) is float
 
 
-@pytest.mark.parametrize("values", [PLAIN, FULL, PRIVATE])
+@pytest.mark.parametrize("values", [PLAIN, FULL, PRIVATE, SCATTERING])
 def test_a_config_survives_json(values):
     config = Config(**values)
     back = Config.from_dict(json.loads(json.dumps(config.to_dict())))
