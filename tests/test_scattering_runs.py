@@ -58,7 +58,7 @@ def test_the_statistics_are_released_first_and_counted(few_features):
     assert exact_epsilon(outcome.releases).epsilon <= 4.0
     without = exact_epsilon(outcome.releases[3:]).epsilon
     assert without < 0.97 * exact_epsilon(outcome.releases).epsilon
-    assert outcome.final["test_accuracy"] > 60  # it learns: ten classes
+    assert outcome.final["test_accuracy"] > 40  # chance is 10
 
 
 def test_more_noise_on_the_statistics_leaves_more_for_the_steps():
