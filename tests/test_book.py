@@ -217,6 +217,13 @@ def test_a_number_in_prose_is_the_records(role, own_store):
     assert text.endswith(f" % ({len(final)})")
 
 
+@pytest.mark.skipif(not list((BOOK / "results").glob("equal_terms/mnist/*.json")), reason="needs equal terms on MNIST")
+def test_a_label_may_hold_a_colon(role, own_store):
+    text, messages = role("equal_terms:mnist:no clip: SGD:final")
+    assert messages == []
+    assert text.endswith("% (5)")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -23,7 +23,8 @@ def measured_role(
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
     """Return the number that `text`, "section:dataset:label:statistic", names."""
     try:
-        section, dataset, label, statistic = text.split(":")
+        section, dataset, rest = text.split(":", 2)
+        label, statistic = rest.rsplit(":", 1)  # a label may hold a colon
         # Only one label's records are read, unless it has none: then the message lists those that do.
         results = findings.results_of(section, dataset, label) or findings.results_of(section, dataset)
         number = report.measured(results, label, statistic)
