@@ -315,12 +315,12 @@ def test_the_extension_registers_what_its_pages_use(companion):
 def test_every_number_that_the_pages_ask_for_names_a_run_of_the_plan(companion):
     """A label that was renamed would else be found only by a build with all records."""
     asked = {
-        tuple(found.split(":"))
+        companion.parts_of(found)
         for path in BOOK.glob("*.md")
         for found in re.findall(r"\{measured\}`([^`]+)`", path.read_text(encoding="utf-8"))
     }
     assert len(asked) > 10
     for section, dataset, label, statistic in asked:
-        labels = {run.label for run in experiment.prepare(section, dataset=dataset, profile="paper").runs}
+        labels = {run.label for run in findings.study_of(section, dataset).runs}
         assert label in labels, (section, label)
         assert statistic in ("final", "train", "max", "capped")
