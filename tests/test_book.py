@@ -217,6 +217,13 @@ def test_a_number_in_prose_is_the_records(role, own_store):
     assert text.endswith(f" % ({len(final)})")
 
 
+@pytest.mark.skipif(not list((BOOK / "results").glob("equal_terms/mnist/*.json")), reason="needs equal terms on MNIST")
+def test_a_label_may_hold_a_colon(role, own_store):
+    text, messages = role("equal_terms:mnist:no clip: SGD:final")
+    assert messages == []
+    assert text.endswith("% (5)")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -308,12 +315,12 @@ def test_the_extension_registers_what_its_pages_use(companion):
 def test_every_number_that_the_pages_ask_for_names_a_run_of_the_plan(companion):
     """A label that was renamed would else be found only by a build with all records."""
     asked = {
-        tuple(found.split(":"))
+        companion.parts_of(found)
         for path in BOOK.glob("*.md")
         for found in re.findall(r"\{measured\}`([^`]+)`", path.read_text(encoding="utf-8"))
     }
     assert len(asked) > 10
     for section, dataset, label, statistic in asked:
-        labels = {run.label for run in experiment.prepare(section, dataset=dataset, profile="paper").runs}
+        labels = {run.label for run in findings.study_of(section, dataset).runs}
         assert label in labels, (section, label)
         assert statistic in ("final", "train", "max", "capped")

@@ -18,12 +18,23 @@ from cnndp import experiment, findings, paper, provenance, report
 from cnndp.sections import SECTIONS
 
 
+def parts_of(text: str) -> tuple[str, str, str, str]:
+    """Return section, dataset, label and statistic; a label may hold a colon.
+
+    >>> parts_of("equal_terms:mnist:no clip: SGD:final")
+    ('equal_terms', 'mnist', 'no clip: SGD', 'final')
+    """
+    section, dataset, rest = text.split(":", 2)
+    label, statistic = rest.rsplit(":", 1)
+    return section, dataset, label, statistic
+
+
 def measured_role(
     name: str, rawtext: str, text: str, lineno: int, inliner: Inliner, options: Any = None, content: Any = None
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
     """Return the number that `text`, "section:dataset:label:statistic", names."""
     try:
-        section, dataset, label, statistic = text.split(":")
+        section, dataset, label, statistic = parts_of(text)
         # Only one label's records are read, unless it has none: then the message lists those that do.
         results = findings.results_of(section, dataset, label) or findings.results_of(section, dataset)
         number = report.measured(results, label, statistic)
