@@ -8,6 +8,7 @@ import contextlib
 import os
 import sys
 import uuid
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,10 @@ from cnndp.scattering import scatter
 
 RECIPE = 1  # raised when a change of code changes features: every cached file is then out of date
 GROUPS = 27  # of group normalisation: 3 neighbouring paths each for grey images, 9 for colour
+# Red + green + blue, red - blue, and green against both, each of norm 1: what three colours share, and two contrasts.
+OPPONENT = torch.tensor(
+    [[1 / sqrt(3), 1 / sqrt(3), 1 / sqrt(3)], [1 / sqrt(2), 0, -1 / sqrt(2)], [1 / sqrt(6), -2 / sqrt(6), 1 / sqrt(6)]]
+)
 CHUNK = 24  # images at once: what they need then fits a core's cache
 
 
@@ -61,14 +66,26 @@ def load(
 def unit_features(images: Tensor) -> Tensor:
     """Return scattering coefficients after group normalisation, each image's of L2 norm 1, `[B, C * 81, P]`.
 
+    The three channels of an image in colour share most of what they show, so colours become `opponent` first.
+
     Args:
         images: `[B, C, H, W]`, as the network would get them.
 
     >>> unit_features(torch.rand(2, 1, 28, 28)).flatten(1).norm(dim=1)
     tensor([1.0000, 1.0000])
     """
+    images = opponent(images) if images.shape[1] == 3 else images
     paths = scatter(images).flatten(1, 2)  # [B, C * 81, H/4, W/4]
     return unit(group_norm(paths, GROUPS).flatten(1)).view(len(images), paths.shape[1], -1)
+
+
+def opponent(images: Tensor) -> Tensor:
+    """Return red, green, blue images `[B, 3, H, W]` as brightness and two colour contrasts: a fixed rotation.
+
+    >>> opponent(torch.ones(1, 3, 1, 1)).flatten().abs().round(decimals=4)  # grey has no contrast
+    tensor([1.7321, 0.0000, 0.0000])
+    """
+    return torch.einsum("kc,bchw->bkhw", OPPONENT, images)
 
 
 def unit(rows: Tensor) -> Tensor:

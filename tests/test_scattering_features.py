@@ -36,13 +36,21 @@ def counted(monkeypatch):
 def test_unit_features_are_normalised_scattering_coefficients(channels):
     images = data.pixels(images_of(3, channels))
     found = features.unit_features(images)
-    paths = scatter(images).flatten(1, 2)
+    paths = scatter(features.opponent(images) if channels == 3 else images).flatten(1, 2)
     expected = group_norm(paths, 27).flatten(1)
     expected = expected / expected.norm(dim=1, keepdim=True)
     assert found.shape == (3, 81 * channels, paths.shape[-1] ** 2) == features.feature_shape(images)
     assert torch.allclose(found.flatten(1), expected)
     # 27 groups: over the 3 (or 9) paths of one group, mean 0
     assert found.view(3, 27, -1).mean(dim=2).abs().max() < 1e-6
+
+
+def test_opponent_colours_are_a_rotation():
+    images = data.pixels(images_of(2, 3))
+    turned = features.opponent(images)
+    assert torch.allclose(turned.norm(dim=1), images.norm(dim=1), atol=1e-6)
+    assert torch.allclose(features.OPPONENT @ features.OPPONENT.T, torch.eye(3), atol=1e-6)
+    assert torch.allclose(turned[:, 1], (images[:, 0] - images[:, 2]) / 2**0.5, atol=1e-6)
 
 
 def test_a_black_image_has_features_of_norm_at_most_one():
