@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from cnndp import sections_cifar10 as cifar10
 from cnndp import sections_equal as equal
+from cnndp import sections_frontier as front
 from cnndp import sections_p1 as p1
 from cnndp import sections_p2 as p2
 from cnndp import sections_private as private
@@ -89,6 +90,8 @@ SECTIONS: dict[str, Section] = {
     "private_fig07_08": Section(private.private_fig07_08, Size((600,), FIVE), datasets=p2.DATASETS),
     "private_fig09": Section(private.private_fig09, Size((300, 600, 1200), FIVE), datasets=p2.DATASETS),
     "private_fig10": Section(private.private_fig10, Size((300,), FIVE), datasets=p2.DATASETS),
+    "frontier": Section(front.frontier, Size((300,), FIVE)),
+    "frontier_table2": Section(front.frontier_table2, Size((300, 1200), FIVE), datasets=p2.DATASETS),
     "private_p2": Section(private.private_p2, Size((720, 4800), FIVE), datasets=p2.DATASETS),
 }
 PROFILES = ("small", "reduced", "paper")

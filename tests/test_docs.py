@@ -63,6 +63,7 @@ UPPER = (
     "sections_cifar10",
     "sections_p2",
     "sections_private",
+    "sections_frontier",
     "sections",
     "graphs",
     "training",
