@@ -37,6 +37,7 @@ LEAVES: dict[str, set[str]] = {
     "plan": {"accounting", "calibration", "checks", "composition", "ledger"},
     "filters": {"accounting", "checks", "ledger", "plan"},
     "diagrams": set(),
+    "field": set(),
     "batches": {"checks"},
     "ledger": {"checks"},
     "fetch": {"checks"},
@@ -80,6 +81,7 @@ UPPER = (
     "plots_p1",
     "plots_p2",
     "plots_tuning",
+    "plots_frontier",
     "__main__",
 )
 

@@ -1,0 +1,81 @@
+"""Accuracy against exact epsilon: the figure and the tables of the frontier page."""
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cnndp.experiment import Result
+from cnndp.field import HEADLINES, anchors_of
+from cnndp.plots import COLOURS, panels
+from cnndp.report import STATISTICS, by_label, spread, table
+from cnndp.results import Record
+
+MARKERS = ("s", "^", "D", "v")
+
+
+def exact(records: Sequence[Record]) -> float:
+    """Return the largest exact epsilon of runs that share a target."""
+    return float(max(record["privacy"]["exact_epsilon"] for record in records))
+
+
+def frontier(results: Sequence[Result], dataset: str) -> Figure:
+    """Draw test accuracy against exact epsilon, beside the field's results and the papers' headline accuracies.
+
+    Args:
+        results: of section frontier.
+        dataset: whose anchors and headlines are drawn.
+    """
+    grouped = sorted(by_label(results).values(), key=exact)
+    epsilons = [exact(records) for records in grouped]
+    finals = [[STATISTICS["final"](record) for record in records] for records in grouped]
+    means = np.array([fmean(values) for values in finals])
+    spreads = [stdev(values) if len(values) > 1 else 0.0 for values in finals]
+    figure, (axes,) = panels(1, height=4.6)
+    figure.set_figwidth(7.2)
+    axes.errorbar(epsilons, means, spreads, marker="o", capsize=3, color=COLOURS[0], label="here: scattering, linear")
+    names = list(dict.fromkeys((one.who, one.model) for one in anchors_of(dataset)))
+    for index, (who, model) in enumerate(names):
+        points = [one for one in anchors_of(dataset) if (one.who, one.model) == (who, model)]
+        axes.plot(
+            [one.epsilon for one in points],
+            [one.accuracy for one in points],
+            MARKERS[index % len(MARKERS)],
+            color=COLOURS[1 + index],
+            label=f"{who}: {model}",
+        )
+    for name, value in HEADLINES.get(dataset, {}).items():
+        axes.axhline(value, color="0.35", linewidth=0.9, linestyle=(0, (1, 2)))
+        axes.annotate(f"{name}: {value:g} %", (epsilons[0], value), fontsize=9, color="0.25", va="bottom")
+    axes.set(xscale="log", xlabel="exact ε at δ = 1e-5 (log)", ylabel="test accuracy (%)")
+    axes.set_xticks(epsilons, [f"{epsilon:.2g}" for epsilon in epsilons], minor=False)
+    axes.minorticks_off()
+    axes.legend(fontsize=8.5, frameon=False, loc="lower right")
+    return figure
+
+
+def frontier_table(results: Sequence[Result]) -> str:
+    """Return a Markdown table: exact epsilon, test accuracy as mean ± std (n), seconds a run."""
+    rows = [
+        [
+            label,
+            f"{exact(records):.4f}",
+            spread([STATISTICS["final"](record) for record in records]),
+            spread([record["provenance"]["seconds"] for record in records], digits=0),
+        ]
+        for label, records in by_label(results).items()
+    ]
+    return table(rows, ("Target", "Exact ε", "Test %", "Seconds, features read from the cache"))
+
+
+def headlines_note(results: Sequence[Result], dataset: str) -> str:
+    """Return a Markdown list: the smallest epsilon of the grid at which each headline accuracy is reached on average."""
+    grouped = sorted(by_label(results).values(), key=exact)
+    reached = [(exact(records), fmean(map(STATISTICS["final"], records))) for records in grouped]
+    lines = []
+    for name, value in HEADLINES.get(dataset, {}).items():
+        found = next(((epsilon, mean) for epsilon, mean in reached if mean >= value), None)
+        where = "at none of these ε" if found is None else f"at exact ε = {found[0]:.2f} ({found[1]:.2f} %)"
+        lines.append(f"- {name}'s {value:g} % is reached {where}.")
+    return "\n".join(lines) or "Neither paper has a headline accuracy on this dataset."
