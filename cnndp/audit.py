@@ -1,211 +1,282 @@
-"""Audit: one training run with canaries gives a lower bound on epsilon, which no valid claim lies below.
+"""Audits as data: one run a row, the controls with what caught them, and both as Markdown tables.
 
-Three estimators, from the fewest assumptions to the most power:
-- `one_run` (Steinke, Nasr and Jagielski 2023): holds for any mechanism and however canaries influence each other;
-- `one_run_fdp` (Mahloujifar, Melis and Chaudhuri 2024): the same, if the trade-off is that of a Gaussian;
-- `curve`: compares hits and false alarms with everything the ledger promises. It takes the outcomes of different
-  canaries as independent, which white-box canaries in coordinates of their own are, once the real records' part is
-  taken out. For Laplace noise it is the only one of the last two that is valid.
-
-The first two come from jax-privacy and are checked by opake-auditing (the extra `audit`); the last needs neither.
-jax-privacy 2.0.0's `epsilon_from_gdp` is not used: it takes either sign of the separation as a leak, and so reports
-more than the truth on ideal data.
+A row is plain JSON types: the same Config, control and seed give the same row, whatever the machine, but for `seconds`.
 """
 
-from collections.abc import Mapping
-from math import log
-from statistics import median
-from typing import Any, NamedTuple
+import math
+import time
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+import torch
+from torch import nn
 
-from cnndp.accounting import DELTA
-from cnndp.canaries import Flags, Seen, Values, ideal, likelihood_score, restless_score
+from cnndp.audit_bounds import SIGNIFICANCE, ceiling, judge, library_bounds, loss_guesses, one_run_epsilon
+from cnndp.audit_runs import audited_run, small_network
+from cnndp.canaries import Seen, likelihood_score
+from cnndp.checks import at_least
 from cnndp.composition import condensed
-from cnndp.curves import curve_of, epsilon_of, most_true_positives
-from cnndp.ledger import Event, events
+from cnndp.config import Config
+from cnndp.controls import CONTROLS, CORRECT, Control, canary_losses, divisor_is_public, loss_heights
+from cnndp.curves import epsilon_of
+from cnndp.data import Images, pixels
+from cnndp.ledger import events
+from cnndp.methods import compose
+from cnndp.plan import OverspendError
+from cnndp.presets import preset
+from cnndp.private import intended
+from cnndp.randomness import streams
+from cnndp.report import spread, table
 
-SIGNIFICANCE = 0.05
-SPACING = 1.05  # of the noise levels that a bound is looked for among: it is rounded down by at most that much noise
-LEAST_NOISE, MOST_NOISE = -33, 70  # powers of SPACING: 0.2 to 30 times the noise of the ledger
-SIMULATED = 20  # ideal runs behind a ceiling
-ENOUGH = 0.8  # power below which an audit that finds nothing is no evidence
+Row = dict[str, Any]
 
-
-class Rates(NamedTuple):
-    """Guesses of one threshold on the canaries that did not choose it."""
-
-    score: str  # name of the statistic
-    threshold: float  # guess "in" at or above it
-    true_positives: int
-    num_in: int
-    false_positives: int
-    num_out: int
-
-    def least_true_positive_rate(self, significance: float) -> float:
-        """Return the rate's lower confidence limit (Clopper and Pearson), one-sided."""
-        hits, total = self.true_positives, self.num_in
-        return float(stats.beta.ppf(significance, hits, total - hits + 1)) if hits else 0.0
-
-    def most_false_positive_rate(self, significance: float) -> float:
-        """Return the rate's upper confidence limit (Clopper and Pearson), one-sided."""
-        alarms, total = self.false_positives, self.num_out
-        return float(stats.beta.ppf(1 - significance, alarms + 1, total - alarms)) if alarms < total else 1.0
+NUM_RECORDS = 320  # real ones in a control's run
+LIBRARIES = ("jax-privacy", "opake-auditing")
+WORDS = {
+    "refuted": "the claim is refuted",
+    "consistent": "no contradiction, and half the noise would have been noticed",
+    "no evidence": "no evidence: an audit of this size, or of these canaries, would not notice half the noise",
+}
 
 
-def guess(scores: Mapping[str, Values], included: Flags) -> Rates:
-    """Return how good the best statistic and threshold are: chosen on every other canary, counted on the rest.
-
-    Chosen is the largest difference of the two rates over its standard error. Coins and noise of different canaries are
-    drawn independently, so the choice knows nothing of the canaries that count.
+def audit(
+    config: Config,
+    images: Images,
+    num_canaries: int = 1000,
+    *,
+    model: nn.Module | None = None,
+    libraries: bool = False,
+    significance: float = SIGNIFICANCE,
+) -> Row:
+    """Train once with canaries and return the lower bound on epsilon beside the claim and what could be shown at best.
 
     Args:
-        scores: values `[m]` by name; high where a canary seems to be in.
-        included: `[m]`.
+        config: a private run.
+        images: its data.
+        num_canaries: m; half of them choose the threshold, the others count.
+        model: the network; None for the one that `config` names.
+        libraries: whether other libraries' bounds are added (the extra `audit`).
+        significance: the chance that the bound is above the true epsilon, at most.
+
+    Returns:
+        What was run (`digest` and `seed` of the Config, `mechanism`, `num_canaries`, `delta`, `significance`), `claimed`
+        epsilon, `bound`, `ceiling`, `power`, `verdict` (a key of `WORDS`), the guesses, `libraries`, `versions` and
+        `seconds`. A bound above every mechanism of the ledger's shape is None, with `verdict` "refuted".
 
     Raises:
-        ValueError: when one half has no canary that is in, or none that is out.
+        ValueError: when `config` is not private.
+        ImportError: when `libraries` is asked for and the extra is not installed.
     """
-    chosen, best = ("", np.inf), -np.inf
-    for name, values in scores.items():
-        inside, outside = np.sort(values[::2][included[::2]]), np.sort(values[::2][~included[::2]])
-        _both(inside, outside)
-        thresholds = np.unique(values[::2])
-        hits = 1 - np.searchsorted(inside, thresholds) / len(inside)
-        alarms = 1 - np.searchsorted(outside, thresholds) / len(outside)
-        share = (hits + alarms) / 2
-        apart = (hits - alarms) / np.sqrt(share * (1 - share) + 1 / len(values))
-        if apart.max() > best:
-            chosen, best = (name, float(thresholds[apart.argmax()])), float(apart.max())
-    name, threshold = chosen
-    inside, outside = scores[name][1::2][included[1::2]], scores[name][1::2][~included[1::2]]
-    _both(inside, outside)
-    hits, alarms = int((inside >= threshold).sum()), int((outside >= threshold).sum())
-    return Rates(name, threshold, hits, len(inside), alarms, len(outside))
+    begun = time.perf_counter()
+    seen = audited_run(config, images, num_canaries, model=model)
+    return _row(config, seen, significance, libraries) | {"seconds": round(time.perf_counter() - begun, 2)}
 
 
-def _both(inside: Values, outside: Values) -> None:
-    if not (len(inside) and len(outside)):
-        raise ValueError(
-            f"half of the canaries hold {len(inside)} that are in and {len(outside)} that are out; a rate needs both: "
-            "plant more canaries"
+def _row(config: Config, seen: Seen, significance: float, libraries: bool, order: int | None = None) -> Row:
+    finding = judge(seen, delta=config.delta, significance=significance, order=order)
+    best = ceiling(seen, delta=config.delta, significance=significance)
+    blind = finding.bound == 0 or best.power < 0.8
+    row: Row = {
+        **_identity(config, seen, significance),
+        "claimed": finding.claimed,
+        "bound": finding.bound if math.isfinite(finding.bound) else None,
+        "verdict": "refuted" if finding.refuted else "no evidence" if blind else "consistent",
+        "ceiling": best.ideal if math.isfinite(best.ideal) else None,
+        "one_run_ceiling": best.all_right,
+        "power": best.power,
+        **finding.rates._asdict(),
+        "threshold": float(finding.rates.threshold),
+    }
+    if libraries:
+        score = likelihood_score(seen, 1 if seen.mechanism == "laplace" else 2)
+        row["libraries"] = library_bounds(
+            score, seen.included, mechanism=seen.mechanism, delta=config.delta, significance=significance
         )
+    return row
 
 
-def refuted(listed: tuple[Event, ...], noise: float, rates: Rates, significance: float) -> bool:
-    """Return whether no mechanism that keeps its promise, with `noise` times the noise, would be guessed so well.
-
-    With confidence 1 - significance: the lower limit of the hits is above what the promise leaves at the upper limit
-    of the false alarms.
-    """
-    least, most = rates.least_true_positive_rate(significance / 2), rates.most_false_positive_rate(significance / 2)
-    return bool(least > most_true_positives(curve_of(listed, noise), most))
-
-
-def curve_bound(listed: tuple[Event, ...], rates: Rates, delta: float, significance: float) -> float:
-    """Return the epsilon that the run shows, among mechanisms of the ledger's shape: the largest that is refuted.
-
-    The shape is the ledger with all its noise multiplied by a factor; factors are 1.05^k, and 1 is among them, so that
-    the bound exceeds the claim exactly when the claim is refuted. 0 when nothing is; infinity when even a fifth of the
-    noise does not explain what is seen, so that the mechanism has another shape.
-    """
-    low, high = LEAST_NOISE, MOST_NOISE
-    if not refuted(listed, SPACING**high, rates, significance):
-        return 0.0
-    if refuted(listed, SPACING**low, rates, significance):
-        return float("inf")
-    while high - low > 1:  # refuted at `high`, not at `low`
-        middle = (low + high) // 2
-        low, high = (low, middle) if refuted(listed, SPACING**middle, rates, significance) else (middle, high)
-    return epsilon_of(listed, SPACING**high, delta)
+def _identity(config: Config, seen: Seen, significance: float) -> Row:
+    return {
+        "digest": config.digest,
+        "seed": config.seed,
+        "mechanism": config.mechanism,
+        "num_steps": config.num_steps,
+        "num_canaries": len(seen.included),
+        "width": seen.sums.shape[2],
+        "delta": config.delta,
+        "significance": significance,
+        "versions": versions(),
+    }
 
 
-def scores_of(seen: Seen, order: int | None = None) -> dict[str, Values]:
-    """Return the statistics that an attacker tries: the best one against the ledger, and one against repeated noise.
-
-    Args:
-        seen: the attacker's view.
-        order: norm of the clip that the attacker counts on; None for the one that the mechanism needs.
-    """
-    needed = 1 if seen.mechanism == "laplace" else 2
-    return {"likelihood ratio": likelihood_score(seen, order or needed), "variation over steps": restless_score(seen)}
-
-
-class Finding(NamedTuple):
-    """What an audit found.
-
-    Attributes:
-        claimed: the exact epsilon of the ledger.
-        bound: the lower bound of the `curve` estimator.
-        refuted: whether the claim is.
-        rates: the guesses behind it.
-    """
-
-    claimed: float
-    bound: float
-    refuted: bool
-    rates: Rates
+def versions() -> dict[str, str]:
+    """Return the versions that a row depends on; a library that is not installed is left out."""
+    found = {"torch": str(torch.__version__), "numpy": np.__version__}
+    for name in ("dp-accounting", *LIBRARIES):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
 
 
-def judge(
-    seen: Seen, *, delta: float = DELTA, significance: float = SIGNIFICANCE, order: int | None = None
-) -> Finding:
-    """Return the lower bound on epsilon that one run shows, and whether it refutes the ledger.
-
-    Args:
-        seen: the attacker's view.
-        delta: the chance that epsilon does not hold.
-        significance: the chance that a valid claim is refuted, at most.
-        order: as in `scores_of`.
-    """
-    listed = condensed(events(seen.releases))
-    rates = guess(scores_of(seen, order), seen.included)
-    return Finding(
-        claimed=epsilon_of(listed, 1.0, delta),
-        bound=curve_bound(listed, rates, delta, significance),
-        refuted=refuted(listed, 1.0, rates, significance),
-        rates=rates,
+def control_config(control: Control, seed: int) -> Config:
+    """Return the private run on digits that a control is planted in."""
+    return preset(
+        control.method,
+        "private",
+        "digits",
+        control.num_steps,
+        batch_size=control.batch_size,
+        target_epsilon=control.target_epsilon,
+        mechanism=control.mechanism,
+        seed=seed,
     )
 
 
-class Ceiling(NamedTuple):
-    """What an audit of this size can show at best.
-
-    Attributes:
-        ideal: median bound when the mechanism is exactly the ledger's, with worst-case canaries.
-        all_right: of `one_run`, when every guess is right: ln(p / (1 - p)) with p^m = significance.
-        power: share of simulated runs with half the noise whose claim is refuted.
-    """
-
-    ideal: float
-    all_right: float
-    power: float
-
-
-def ceiling(seen: Seen, *, delta: float = DELTA, significance: float = SIGNIFICANCE, seed: int = 0) -> Ceiling:
-    """Return what as many canaries can show of this ledger, by simulation: report a bound against it, not against 1.
+def detect(control: Control, images: Images, seed: int, significance: float = SIGNIFICANCE) -> Row:
+    """Plant one mistake, look for it in every way, and return what noticed it.
 
     Args:
-        seen, delta, significance: as in `judge`.
-        seed: of the simulation.
+        control: the mistake.
+        images: digits; the first 320 training images are used.
+        seed: of the run.
+        significance: of the audit.
+
+    Returns:
+        `control`, `expected` (what should notice it), `caught_by` ("" for nothing), `caught`, `claimed` and `bound`
+        (None without one), with what the run was, and `seconds`.
     """
-    listed, m = condensed(events(seen.releases)), len(seen.included)
-    return _ceiling(
-        listed, seen._replace(included=seen.included[:0], sums=seen.sums[:, :0]), m, delta, significance, seed
+    begun = time.perf_counter()
+    config = control_config(control, seed)
+    images = images._replace(
+        train_images=images.train_images[:NUM_RECORDS], train_labels=images.train_labels[:NUM_RECORDS]
     )
+    by_loss = config.loss_clip is not None
+    row: Row = {"control": control.name, "expected": control.caught_by, "claimed": None, "bound": None}
+    caught = []
+    try:
+        seen = audited_run(
+            config,
+            images,
+            control.num_canaries,
+            model=small_network(streams(seed).weights),
+            width=control.width,
+            heights=loss_heights(control.num_canaries) if by_loss else None,
+            change=control.change,
+            loop=control.loop,
+        )
+    except OverspendError:
+        caught.append("guard")
+        row |= {"digest": config.digest, "seed": seed, "significance": significance, "versions": versions()}
+    else:
+        row |= _identity(config, seen, significance)
+        if by_loss:
+            losses = canary_losses(control.num_canaries).numpy()
+            correct = int((loss_guesses(seen, losses) == seen.included).sum())
+            row["claimed"] = epsilon_of(condensed(events(seen.releases)), 1.0, config.delta)
+            row["bound"] = one_run_epsilon(correct, control.num_canaries, config.delta, significance)
+            caught += ["loss audit"] if row["bound"] > row["claimed"] else []
+        else:
+            finding = judge(seen, delta=config.delta, significance=significance, order=control.order)
+            row |= {"claimed": finding.claimed, "bound": finding.bound if math.isfinite(finding.bound) else None}
+            row |= finding.rates._asdict()
+            caught += ["audit"] if finding.refuted else []
+    if not by_loss and not _divides_by_public_number(control, config, images):
+        caught.append("divisor_is_public")
+    row |= {"caught_by": ", ".join(caught), "caught": bool(caught)}
+    return row | {"seconds": round(time.perf_counter() - begun, 2)}
 
 
-def _ceiling(
-    listed: tuple[Event, ...], ledger: Seen, m: int, delta: float, significance: float, seed: int
-) -> Ceiling:
-    generator = np.random.default_rng(seed)
-    bounds, hits = [], 0
-    for _ in range(SIMULATED):
-        simulated = ideal(ledger, m, generator)
-        bounds.append(curve_bound(listed, guess(scores_of(simulated), simulated.included), delta, significance))
-        halved = ideal(ledger._replace(scales=ledger.scales / 2), m, generator)._replace(scales=ledger.scales)
-        hits += refuted(listed, 1.0, guess(scores_of(halved), halved.included), significance)
-    right = significance ** (1 / m)
-    return Ceiling(median(bounds), log(right / (1 - right)), hits / SIMULATED)
+def _divides_by_public_number(control: Control, config: Config, images: Images) -> bool:
+    count = len(images.train_labels)
+    method = compose(config, count, plan=intended(config, count))
+    batch = pixels(images.train_images[: 2 * config.batch_size]), images.train_labels[: 2 * config.batch_size]
+    return divisor_is_public(control.loop, method, small_network(streams(config.seed).weights), *batch)
+
+
+def detection_rows(images: Images, seeds: Iterable[int], controls: Sequence[Control] = (*CORRECT, *CONTROLS)) -> list[Row]:
+    """Return one row for each control and seed, see `detect`."""
+    return [detect(control, images, seed) for control in controls for seed in seeds]
+
+
+def detection_table(rows: Sequence[Row]) -> str:
+    """Return a Markdown table: each control, what caught it, and in how many runs.
+
+    Rows of a correct mechanism come last, and for them what counts is how rarely they are called wrong.
+    """
+    lines = []
+    for (name,), group in _by(rows, "control").items():
+        wrong = group[0]["expected"] != "nothing"
+        hits = sum(row["caught"] for row in group)
+        caught = ", ".join(dict.fromkeys(row["caught_by"] for row in group if row["caught_by"]))
+        claims = [row["claimed"] for row in group if row["claimed"] is not None]
+        lines.append(
+            (
+                not wrong,
+                [
+                    name,
+                    f"{claims[0]:.2f}" if claims else "–",
+                    shown([row["bound"] for row in group]) if claims else "–",
+                    caught or "nothing",
+                    f"{hits} of {len(group)}" if wrong else f"{hits} of {len(group)} false alarms",
+                ],
+            )
+        )
+    header = ("Mistake", "Claimed ε", "Audited: ε is above", "Caught by", "Runs caught")
+    return table([line for _, line in sorted(lines, key=lambda one: one[0])], header)
+
+
+def bounds_table(rows: Sequence[Row]) -> str:
+    """Return a Markdown table: exact epsilon, audited bound and ceiling of each mechanism, over seeds."""
+    lines = []
+    for group in _by(rows, "mechanism", "num_steps", "num_canaries", "claimed").values():
+        row = group[0]
+        others = [
+            "–" if (values := _library(group, name)) is None else shown(values)
+            for name in ("one_run", "one_run_fdp", "opake_one_run", "opake_gdp")
+        ]
+        verdicts = [WORDS[word] for word in dict.fromkeys(one["verdict"] for one in group)]
+        lines.append(
+            [
+                row["mechanism"],
+                f"{row['num_canaries']:,}",
+                f"{row['claimed']:.2f}",
+                shown([one["bound"] for one in group]),
+                "–" if row["ceiling"] is None else f"{row['ceiling']:.2f}",
+                *others,
+                "; ".join(verdicts),
+            ]
+        )
+    header = (
+        "Noise", "Canaries", "Exact ε", "Bound", "Ceiling", "One run", "One run, f-DP", "Opake, one run", "Opake, GDP",
+        "Verdict",
+    )  # fmt: skip
+    return table(lines, header)
+
+
+def _library(group: Sequence[Row], name: str) -> list[float | None] | None:
+    values = [row["libraries"][name] for row in group if "libraries" in row]
+    return None if not values or values[0] is None else values
+
+
+def shown(bounds: Sequence[float | None]) -> str:
+    """Return the mean, deviation and number of bounds; None, a bound above the whole family, is said in words.
+
+    >>> shown([1.0, None])
+    '1.00 (1); above all of its shape (1)'
+    """
+    known = [bound for bound in bounds if bound is not None]
+    missing = len(bounds) - len(known)
+    words = [spread(known)] if known else []
+    return "; ".join([*words, *([f"above all of its shape ({missing})"] if missing else [])])
+
+
+def _by(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
+    grouped: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        key = tuple(round(row[name], 3) if isinstance(row[name], float) else row[name] for name in names)
+        grouped.setdefault(key, []).append(row)
+    return grouped
