@@ -162,7 +162,7 @@ def detect(control: Control, images: Images, seed: int, significance: float = SI
             config,
             images,
             control.num_canaries,
-            model=small_network(streams(seed).weights),
+            model=small_network(streams(seed).weights, control.hidden),
             width=control.width,
             heights=loss_heights(control.num_canaries) if by_loss else None,
             change=control.change,

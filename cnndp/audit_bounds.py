@@ -18,12 +18,13 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from cnndp.accounting import DELTA
 from cnndp.canaries import Flags, Seen, Values, ideal, likelihood_score, restless_score
 from cnndp.composition import condensed
-from cnndp.curves import curve_of, epsilon_of, most_true_positives
+from cnndp.curves import Curve, curve_of, epsilon_of, most_true_positives
 from cnndp.ledger import Event, events
 
 SIGNIFICANCE = 0.05
@@ -43,46 +44,63 @@ class Rates(NamedTuple):
     false_positives: int
     num_out: int
 
-    def least_true_positive_rate(self, significance: float) -> float:
-        """Return the rate's lower confidence limit (Clopper and Pearson), one-sided."""
-        hits, total = self.true_positives, self.num_in
-        return float(stats.beta.ppf(significance, hits, total - hits + 1)) if hits else 0.0
 
-    def most_false_positive_rate(self, significance: float) -> float:
-        """Return the rate's upper confidence limit (Clopper and Pearson), one-sided."""
-        alarms, total = self.false_positives, self.num_out
-        return float(stats.beta.ppf(1 - significance, alarms + 1, total - alarms)) if alarms < total else 1.0
-
-
-def guess(scores: Mapping[str, Values], included: Flags) -> Rates:
+def guess(
+    scores: Mapping[str, Values], included: Flags, promised: Curve | None = None, significance: float = SIGNIFICANCE
+) -> Rates:
     """Return how good the best statistic and threshold are: chosen on every other canary, counted on the rest.
 
-    Chosen is the largest difference of the two rates over its standard error. Coins and noise of different canaries are
-    drawn independently, so the choice knows nothing of the canaries that count.
+    Chosen is what breaks the promise most, with its confidence limits, or, where nothing does, the largest difference
+    of the two rates over its standard error. Coins and noise of different canaries are drawn independently, so the
+    choice knows nothing of the canaries that count.
 
     Args:
         scores: values `[m]` by name; high where a canary seems to be in.
         included: `[m]`.
+        promised: what the ledger promises; None to choose by the difference alone.
+        significance: of the limits, half for each rate.
 
     Raises:
         ValueError: when one half has no canary that is in, or none that is out.
     """
-    chosen, best = ("", np.inf), -np.inf
+    chosen, best = ("", np.inf), (-np.inf, -np.inf)
     for name, values in scores.items():
         inside, outside = np.sort(values[::2][included[::2]]), np.sort(values[::2][~included[::2]])
         _both(inside, outside)
         thresholds = np.unique(values[::2])
-        hits = 1 - np.searchsorted(inside, thresholds) / len(inside)
-        alarms = 1 - np.searchsorted(outside, thresholds) / len(outside)
-        share = (hits + alarms) / 2
-        apart = (hits - alarms) / np.sqrt(share * (1 - share) + 1 / len(values))
-        if apart.max() > best:
-            chosen, best = (name, float(thresholds[apart.argmax()])), float(apart.max())
+        hits = len(inside) - np.searchsorted(inside, thresholds)
+        alarms = len(outside) - np.searchsorted(outside, thresholds)
+        share = (hits / len(inside) + alarms / len(outside)) / 2
+        apart = (hits / len(inside) - alarms / len(outside)) / np.sqrt(share * (1 - share) + 1 / len(values))
+        broken = np.zeros(len(thresholds))
+        if promised is not None:
+            least = lower_limit(hits, len(inside), significance / 2)
+            most = upper_limit(alarms, len(outside), significance / 2)
+            broken = np.maximum(least - most_true_positives(promised, most), 0.0)
+        place = np.lexsort((apart, broken))[-1]
+        if (broken[place], apart[place]) > best:
+            chosen, best = (name, float(thresholds[place])), (float(broken[place]), float(apart[place]))
     name, threshold = chosen
     inside, outside = scores[name][1::2][included[1::2]], scores[name][1::2][~included[1::2]]
     _both(inside, outside)
-    hits, alarms = int((inside >= threshold).sum()), int((outside >= threshold).sum())
-    return Rates(name, threshold, hits, len(inside), alarms, len(outside))
+    found, false = int((inside >= threshold).sum()), int((outside >= threshold).sum())
+    return Rates(name, threshold, found, len(inside), false, len(outside))
+
+
+def lower_limit(hits: ArrayLike, total: int, significance: float) -> Values:
+    """Return the one-sided lower confidence limit of a rate (Clopper and Pearson 1934).
+
+    >>> round(float(lower_limit(10, 10, 0.05)), 3)  # 0.05^(1/10)
+    0.741
+    """
+    count = np.asarray(hits)
+    limit = stats.beta.ppf(significance, np.maximum(count, 1), total - count + 1)
+    return np.asarray(np.where(count > 0, limit, 0.0))
+
+
+def upper_limit(hits: ArrayLike, total: int, significance: float) -> Values:
+    """Return the one-sided upper confidence limit of a rate: one minus the lower limit of its opposite."""
+    return 1 - lower_limit(total - np.asarray(hits), total, significance)
 
 
 def _both(inside: Values, outside: Values) -> None:
@@ -99,7 +117,8 @@ def refuted(listed: tuple[Event, ...], noise: float, rates: Rates, significance:
     With confidence 1 - significance: the lower limit of the hits is above what the promise leaves at the upper limit
     of the false alarms.
     """
-    least, most = rates.least_true_positive_rate(significance / 2), rates.most_false_positive_rate(significance / 2)
+    least = lower_limit(rates.true_positives, rates.num_in, significance / 2)
+    most = upper_limit(rates.false_positives, rates.num_out, significance / 2)
     return bool(least > most_true_positives(curve_of(listed, noise), most))
 
 
@@ -160,7 +179,7 @@ def judge(
         order: as in `scores_of`.
     """
     listed = condensed(events(seen.releases))
-    rates = guess(scores_of(seen, order), seen.included)
+    rates = guess(scores_of(seen, order), seen.included, curve_of(listed), significance)
     return Finding(
         claimed=epsilon_of(listed, 1.0, delta),
         bound=curve_bound(listed, rates, delta, significance),
@@ -192,12 +211,16 @@ def ceiling(seen: Seen, *, delta: float = DELTA, significance: float = SIGNIFICA
     """
     listed, m = condensed(events(seen.releases)), len(seen.included)
     generator = np.random.default_rng(seed)
+    promised = curve_of(listed)
+
+    def guessed(simulated: Seen) -> Rates:
+        return guess(scores_of(simulated), simulated.included, promised, significance)
+
     bounds, hits = [], 0
     for _ in range(SIMULATED):
-        simulated = ideal(seen, m, generator)
-        bounds.append(curve_bound(listed, guess(scores_of(simulated), simulated.included), delta, significance))
+        bounds.append(curve_bound(listed, guessed(ideal(seen, m, generator)), delta, significance))
         halved = ideal(seen._replace(scales=seen.scales / 2), m, generator)._replace(scales=seen.scales)
-        hits += refuted(listed, 1.0, guess(scores_of(halved), halved.included), significance)
+        hits += refuted(listed, 1.0, guessed(halved), significance)
     right = significance ** (1 / m)
     return Ceiling(median(bounds), log(right / (1 - right)), hits / SIMULATED)
 

@@ -36,16 +36,22 @@ class Parts(NamedTuple):
 Change = Callable[[Parts], Parts]
 
 
-def small_network(generator: Generator, num_classes: int = 10) -> nn.Sequential:
-    """Return a network of three layers for `[B, 1, 28, 28]`, whose audit takes seconds: 9,930 parameters."""
+def small_network(generator: Generator, hidden: int = 40, num_classes: int = 10) -> nn.Sequential:
+    """Return a network of three layers for `[B, 1, 28, 28]`, whose audit takes seconds: 9,930 parameters.
+
+    Args:
+        generator: of the initial weights.
+        hidden: units of each hidden layer.
+        num_classes: K.
+    """
     model = nn.Sequential(
         nn.AvgPool2d(2),  # [B, 1, 14, 14]
         nn.Flatten(),
-        nn.Linear(196, 40),
+        nn.Linear(196, hidden),
         nn.Tanh(),
-        nn.Linear(40, 40),
+        nn.Linear(hidden, hidden),
         nn.Tanh(),
-        nn.Linear(40, num_classes),
+        nn.Linear(hidden, num_classes),
     )
     for layer in model:
         if isinstance(layer, nn.Linear):
