@@ -16,7 +16,6 @@ from torch import nn
 from cnndp.audit_bounds import SIGNIFICANCE, ceiling, judge, library_bounds, loss_guesses, one_run_epsilon
 from cnndp.audit_runs import audited_run, small_network
 from cnndp.canaries import Seen, likelihood_score
-from cnndp.checks import at_least
 from cnndp.composition import condensed
 from cnndp.config import Config
 from cnndp.controls import CONTROLS, CORRECT, Control, canary_losses, divisor_is_public, loss_heights
@@ -61,9 +60,8 @@ def audit(
         significance: the chance that the bound is above the true epsilon, at most.
 
     Returns:
-        What was run (`digest` and `seed` of the Config, `mechanism`, `num_canaries`, `delta`, `significance`), `claimed`
-        epsilon, `bound`, `ceiling`, `power`, `verdict` (a key of `WORDS`), the guesses, `libraries`, `versions` and
-        `seconds`. A bound above every mechanism of the ledger's shape is None, with `verdict` "refuted".
+        What was run, `claimed` epsilon, `bound`, `ceiling`, `power`, `verdict` (a key of `WORDS`), the guesses,
+        `libraries`, `seconds`. A bound above all mechanisms of the ledger's shape is None, with `verdict` "refuted".
 
     Raises:
         ValueError: when `config` is not private.
@@ -197,7 +195,9 @@ def _divides_by_public_number(control: Control, config: Config, images: Images) 
     return divisor_is_public(control.loop, method, small_network(streams(config.seed).weights), *batch)
 
 
-def detection_rows(images: Images, seeds: Iterable[int], controls: Sequence[Control] = (*CORRECT, *CONTROLS)) -> list[Row]:
+def detection_rows(
+    images: Images, seeds: Iterable[int], controls: Sequence[Control] = (*CORRECT, *CONTROLS)
+) -> list[Row]:
     """Return one row for each control and seed, see `detect`."""
     return [detect(control, images, seed) for control in controls for seed in seeds]
 

@@ -102,7 +102,7 @@ def audited_run(
     """
     if config.reading != "private":
         raise ValueError(
-            f"reading={config.reading!r} claims no epsilon that an audit could refute; pass a Config of reading='private'"
+            f"reading={config.reading!r} claims no epsilon that could be refuted; pass a Config of reading='private'"
         )
     at_least(4, num_canaries=num_canaries)
     assert config.clip_norm is not None  # a private run

@@ -129,13 +129,13 @@ def reshuffled_batches(parts: Parts) -> Parts:
 
 
 def raw_loss_in_the_ledger(parts: Parts) -> Parts:
-    """Use the raw loss in the step size, as P1's Eq. (6) does, and say so."""
+    """Use the raw loss in the step size, as P1 does, and say so."""
     draws = (draw[:-1] for draw in parts.draws)
     return parts._replace(method=parts.method._replace(loss_clip=None, raw_loss=True), draws=draws)
 
 
 def raw_loss(parts: Parts) -> Parts:
-    """Use the raw loss in the step size, as P1's Eq. (6) does, and claim that it had noise."""
+    """Use the raw loss in the step size, as P1 does, and claim that it had noise."""
 
     def quiet(draw: Tensor) -> Tensor:
         return torch.cat([draw[:-1], draw.new_zeros(1)])
@@ -244,7 +244,5 @@ CONTROLS = (
         method="cnn_dp_gan_polyak",
         num_canaries=13,
     ),
-    Control(
-        "divided by the realised batch size", as_it_is, caught_by="divisor_is_public", loop=realised_size_steps
-    ),
+    Control("divided by the realised batch size", as_it_is, caught_by="divisor_is_public", loop=realised_size_steps),
 )

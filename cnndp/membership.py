@@ -6,7 +6,7 @@ find is no bound: how much it could have found is stated with it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from cnndp.audit_bounds import SIGNIFICANCE
+from cnndp.audit_bounds import SIGNIFICANCE, lower_limit, upper_limit
 from cnndp.canaries import Values
 from cnndp.checks import at_least
 from cnndp.config import Config
@@ -79,11 +79,12 @@ def attack(config: Config, images: Images, num_references: int = 2) -> list[Row]
         train(config.replace(seed=config.seed + 1 + number), parts.others) for number in range(num_references)
     ]
     promised = None if guarantee_gap(target.releases) else curve(target.releases)
+    asked = (parts.members, parts.outsiders)
+    own = [_losses(target, config, part) for part in asked]
+    known = [np.mean([_losses(one, config, part) for one in references], axis=0) for part in asked]
     scores = {
-        "low loss": lambda part: -_losses(target, config, part),
-        "lower than other networks' loss": lambda part: (
-            np.mean([_losses(one, config, part) for one in references], axis=0) - _losses(target, config, part)
-        ),
+        "low loss": [-one for one in own],
+        "lower than other networks' loss": [other - one for other, one in zip(known, own, strict=True)],
     }
     return [
         {
@@ -91,9 +92,9 @@ def attack(config: Config, images: Images, num_references: int = 2) -> list[Row]
             "digest": config.digest,
             "reading": config.reading,
             "test_accuracy": target.final["test_accuracy"],
-            **measured(score(parts.members), score(parts.outsiders), promised, seed=config.seed),
+            **measured(inside, outside, promised, seed=config.seed),
         }
-        for name, score in scores.items()
+        for name, (inside, outside) in scores.items()
     ]
 
 
@@ -120,8 +121,8 @@ def measured(
     Returns:
         - "auc" and "auc_interval": area under the curve of hits against false alarms (scikit-learn), bootstrap;
         - "smallest_auc": the least area that as many records tell from 0.5 in four of five trials;
-        - "rates": for each false positive rate, the `rate`, the `hits` with `interval` (Clopper and Pearson, given the
-          outsiders' threshold), and the `most` that the exact epsilon leaves to any attack (None without one);
+        - "rates": for each false positive rate, the `rate`, the `hits` with `interval` (the wider ends of bootstrap and
+          Clopper and Pearson), and the `most` that the exact epsilon leaves to any attack (None without one);
         - "members" and "outsiders": their numbers.
 
     >>> found = measured(np.arange(100.0) + 50, np.arange(100.0))
@@ -129,22 +130,40 @@ def measured(
     (0.875, 0.6)
     """
     labels = np.r_[np.ones(len(members)), np.zeros(len(outsiders))]
-    scores, generator = np.r_[members, outsiders], np.random.default_rng(seed)
-    areas = []
+    generator = np.random.default_rng(seed)
+    areas, hits = [], []
     for _ in range(RESAMPLED):
-        inside = generator.integers(len(members), size=len(members))
-        outside = len(members) + generator.integers(len(outsiders), size=len(outsiders))
-        drawn = np.r_[inside, outside]
-        areas.append(roc_auc_score(labels[drawn], scores[drawn]))
-    low, high = np.quantile(areas, [significance / 2, 1 - significance / 2])
+        inside, outside = (generator.choice(scores, size=len(scores)) for scores in (members, outsiders))
+        areas.append(roc_auc_score(labels, np.r_[inside, outside]))
+        hits.append([hit_rate(rate, inside, outside) for rate in FALSE_POSITIVE_RATES])
+    ends = [significance / 2, 1 - significance / 2]
+    rates = []
+    for rate, resampled in zip(FALSE_POSITIVE_RATES, np.transpose(hits), strict=True):
+        found, (low, high) = hit_rate(rate, members, outsiders), np.quantile(resampled, ends)
+        count = round(found * len(members))
+        # A bootstrap of no hits at all sees none either; the binomial limits do not know that the threshold varies.
+        low = min(low, float(lower_limit(count, len(members), ends[0])))
+        high = max(high, float(upper_limit(count, len(members), ends[0])))
+        most = None if promised is None else float(most_true_positives(promised, rate))
+        rates.append({"rate": rate, "hits": found, "interval": [float(low), float(high)], "most": most})
     return {
         "members": len(members),
         "outsiders": len(outsiders),
-        "auc": float(roc_auc_score(labels, scores)),
-        "auc_interval": [float(low), float(high)],
+        "auc": float(roc_auc_score(labels, np.r_[members, outsiders])),
+        "auc_interval": [float(end) for end in np.quantile(areas, ends)],
         "smallest_auc": smallest_auc(len(members), len(outsiders), significance),
-        "rates": [_rate(rate, members, outsiders, promised, significance) for rate in FALSE_POSITIVE_RATES],
+        "rates": rates,
     }
+
+
+def hit_rate(rate: float, members: Values, outsiders: Values) -> float:
+    """Return the share of members above the threshold that at most a share `rate` of the outsiders is above.
+
+    >>> hit_rate(0.5, np.array([0.0, 3.0]), np.array([1.0, 2.0]))
+    0.5
+    """
+    threshold = np.sort(outsiders)[::-1][math.floor(rate * len(outsiders))]
+    return float((members > threshold).mean())
 
 
 def smallest_auc(num_members: int, num_outsiders: int, significance: float = SIGNIFICANCE, power: float = 0.8) -> float:
@@ -159,28 +178,17 @@ def smallest_auc(num_members: int, num_outsiders: int, significance: float = SIG
     return 0.5 + error * float(stats.norm.ppf(1 - significance / 2) + stats.norm.ppf(power))
 
 
-def _rate(
-    rate: float, members: Values, outsiders: Values, promised: Curve | None, significance: float
-) -> Mapping[str, Any]:
-    allowed = math.floor(rate * len(outsiders))
-    threshold = np.sort(outsiders)[::-1][allowed]  # strictly above it: at most `allowed` outsiders
-    hits, total = int((members > threshold).sum()), len(members)
-    low = stats.beta.ppf(significance / 2, hits, total - hits + 1) if hits else 0.0
-    high = stats.beta.ppf(1 - significance / 2, hits + 1, total - hits) if hits < total else 1.0
-    return {
-        "rate": rate,
-        "hits": hits / total,
-        "interval": [float(low), float(high)],
-        "most": None if promised is None else float(most_true_positives(promised, rate)),
-    }
-
-
 def membership_table(rows: Sequence[Row]) -> str:
     """Return a Markdown table of attacks: area, hits at each rate of false alarms, and the most that epsilon leaves."""
     lines = []
     for row in rows:
         low, high = row["auc_interval"]
-        cells = [row["reading"], row["attack"], f"{row['test_accuracy']:.2f}", f"{row['auc']:.3f} ({low:.3f}–{high:.3f})"]
+        cells = [
+            row["reading"],
+            row["attack"],
+            f"{row['test_accuracy']:.2f}",
+            f"{row['auc']:.3f} ({low:.3f}–{high:.3f})",
+        ]
         for rate in row["rates"]:
             low, high = (100 * end for end in rate["interval"])
             most = "no bound" if rate["most"] is None else f"at most {100 * rate['most']:.1f}"

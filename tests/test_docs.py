@@ -35,6 +35,7 @@ LEAVES: dict[str, set[str]] = {
     "accounting": {"checks", "composition", "ledger"},
     "calibration": {"accounting", "budget", "checks", "composition", "ledger"},
     "plan": {"accounting", "calibration", "checks", "composition", "ledger"},
+    "curves": {"accounting", "checks", "composition", "ledger"},
     "filters": {"accounting", "checks", "ledger", "plan"},
     "diagrams": set(),
     "batches": {"checks"},
@@ -51,6 +52,7 @@ LEAVES: dict[str, set[str]] = {
 # Each may import the leaves and what stands before it. Later additions go in here, at their height.
 UPPER = (
     "config",
+    "private",
     "results",
     "methods",
     "presets",
@@ -58,6 +60,7 @@ UPPER = (
     "sections_equal",
     "sections_cifar10",
     "sections_p2",
+    "sections_private",
     "sections",
     "graphs",
     "training",
@@ -72,6 +75,13 @@ UPPER = (
     "norms",
     "plots_p1",
     "plots_p2",
+    "canaries",
+    "audit_bounds",
+    "audit_runs",
+    "controls",
+    "audit",
+    "membership",
+    "audit_plots",
     "__main__",
 )
 
