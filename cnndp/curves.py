@@ -19,7 +19,7 @@ from cnndp.ledger import Event, Release, events
 Values = NDArray[np.float64]
 
 EPSILONS = np.concatenate([np.linspace(0.0, 6.0, 241), np.geomspace(6.1, 80.0, 60)])
-COARSE = 0.2  # interval of the losses over the rms loss of a step, where there are many: adds under 1 % to epsilon
+COARSE = 0.2  # interval of the losses over the rms loss of a step: adds under 1 % to epsilon, and is fast
 WIDTH = 0.005  # nearly equal steps are counted as equal: the curve then promises less, never more
 LEAST_DELTA = 1e-8  # below it, more canaries would be needed than anybody plants
 
@@ -60,10 +60,9 @@ def curve_of(listed: tuple[Event, ...], noise: float = 1.0) -> Curve:
     scaled = louder(listed, noise)
     grouped = bracket(scaled, WIDTH).upper if len(scaled) > FEW else scaled
     fine = grid(grouped, LEAST_DELTA)
-    on = fine
-    if sum(event.times for event in grouped) > FEW:
-        rms = min(losses(*event[:3], fine.log_mass).rms for event in grouped)
-        on = fine._replace(interval=max(fine.interval, COARSE * rms))
+    rms = min(losses(*event[:3], fine.log_mass).rms for event in grouped)
+    share = min(1.0, sum(event.times for event in grouped) / FEW)  # of a few steps, one loss counts more
+    on = fine._replace(interval=max(fine.interval, COARSE * share * rms))
     found = composed(grouped, on).get_delta_for_epsilon(EPSILONS)
     return Curve(EPSILONS, np.clip(np.asarray(found, dtype=float), 0.0, 1.0))
 

@@ -30,7 +30,7 @@ from cnndp.training import Outcome, train
 Row = dict[str, Any]
 
 FALSE_POSITIVE_RATES = (0.01, 0.1)
-RESAMPLED = 400  # bootstrap samples behind an interval
+RESAMPLED = 200  # bootstrap samples behind an interval
 
 
 class Split(NamedTuple):
