@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cnndp.audit_bounds import SIGNIFICANCE, ceiling, judge, library_bounds, loss_guesses, one_run_epsilon
+from cnndp.audit_bounds import ENOUGH, SIGNIFICANCE, ceiling, judge, library_bounds, loss_guesses, one_run_epsilon
 from cnndp.audit_runs import audited_run, small_network
 from cnndp.canaries import Seen, likelihood_score
 from cnndp.composition import condensed
@@ -36,7 +36,7 @@ LIBRARIES = ("jax-privacy", "opake-auditing")
 WORDS = {
     "refuted": "the claim is refuted",
     "consistent": "no contradiction, and half the noise would have been noticed",
-    "no evidence": "no evidence: an audit of this size, or of these canaries, would not notice half the noise",
+    "no evidence": "no evidence: nothing was seen, or an audit of this size would not notice half the noise",
 }
 
 
@@ -75,7 +75,7 @@ def audit(
 def _row(config: Config, seen: Seen, significance: float, libraries: bool, order: int | None = None) -> Row:
     finding = judge(seen, delta=config.delta, significance=significance, order=order)
     best = ceiling(seen, delta=config.delta, significance=significance)
-    blind = finding.bound == 0 or best.power < 0.8
+    blind = finding.bound == 0 or best.power < ENOUGH
     row: Row = {
         **_identity(config, seen, significance),
         "claimed": finding.claimed,

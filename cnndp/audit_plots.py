@@ -24,7 +24,9 @@ def bounds(rows: Sequence[Row]) -> Figure:
         chosen = [row for row in rows if row["mechanism"] == mechanism]
         most = max(row["claimed"] for row in chosen)
         panel.plot([0, most], [0, most], label="exact ε", **style(0))
-        for index, (name, label) in enumerate((("ceiling", "ceiling"), ("bound", "audited bound")), start=1):
+        for index, (name, label) in enumerate(
+            (("ceiling", "ceiling: median of ideal runs"), ("bound", "audited bound")), start=1
+        ):
             grouped: dict[float, list[float]] = {}
             for row in chosen:
                 if row[name] is not None:
