@@ -84,9 +84,9 @@ def audited_run(
     """Train once, on the CPU, with canaries in the training set, and return what a white-box attacker sees.
 
     Clip, sum, noise, division, step and guard are those of `training.train`; the canaries are records like any other.
-    B / N stays the sampling probability, with N the number of real records. Gradients take the general engine, with which
-    the fast one is compared elsewhere. Cost: about two such runs,
-    since the attacker works out the real records' part of every step.
+    B / N stays the sampling probability, with N the number of real records. Gradients take the general engine, with
+    which the fast one is compared elsewhere. Cost: about two such runs, since the attacker works out the real records'
+    part of every step.
 
     Args:
         config: a private run.
