@@ -70,7 +70,7 @@ def frontier_table(results: Sequence[Result]) -> str:
 
 
 def headlines_note(results: Sequence[Result], dataset: str) -> str:
-    """Return a Markdown list: the smallest epsilon of the grid at which each headline accuracy is reached on average."""
+    """Return a Markdown list: the smallest epsilon at which each headline accuracy is reached on average."""
     grouped = sorted(by_label(results).values(), key=exact)
     reached = [(exact(records), fmean(map(STATISTICS["final"], records))) for records in grouped]
     lines = []

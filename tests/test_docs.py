@@ -35,6 +35,7 @@ LEAVES: dict[str, set[str]] = {
     "accounting": {"checks", "composition", "ledger"},
     "calibration": {"accounting", "budget", "checks", "composition", "ledger"},
     "plan": {"accounting", "calibration", "checks", "composition", "ledger"},
+    "curves": {"accounting", "checks", "composition", "ledger"},
     "filters": {"accounting", "checks", "ledger", "plan"},
     "diagrams": set(),
     "field": set(),
@@ -55,9 +56,9 @@ LEAVES: dict[str, set[str]] = {
 # Each may import the leaves and what stands before it. Later additions go in here, at their height.
 UPPER = (
     "config",
+    "private",
     "results",
     "methods",
-    "private",
     "presets",
     "sections_p1",
     "sections_equal",
@@ -82,6 +83,13 @@ UPPER = (
     "plots_p2",
     "plots_tuning",
     "plots_frontier",
+    "canaries",
+    "audit_bounds",
+    "audit_runs",
+    "controls",
+    "audit",
+    "membership",
+    "audit_plots",
     "__main__",
 )
 

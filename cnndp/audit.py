@@ -1,0 +1,282 @@
+"""Audits as data: one run a row, the controls with what caught them, and both as Markdown tables.
+
+A row is plain JSON types: the same Config, control and seed give the same row, whatever the machine, but for `seconds`.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from cnndp.audit_bounds import ENOUGH, SIGNIFICANCE, ceiling, judge, library_bounds, loss_guesses, one_run_epsilon
+from cnndp.audit_runs import audited_run, small_network
+from cnndp.canaries import Seen, likelihood_score
+from cnndp.composition import condensed
+from cnndp.config import Config
+from cnndp.controls import CONTROLS, CORRECT, Control, canary_losses, divisor_is_public, loss_heights
+from cnndp.curves import epsilon_of
+from cnndp.data import Images, pixels
+from cnndp.ledger import events
+from cnndp.methods import compose
+from cnndp.plan import OverspendError
+from cnndp.presets import preset
+from cnndp.private import intended
+from cnndp.randomness import streams
+from cnndp.report import spread, table
+
+Row = dict[str, Any]
+
+NUM_RECORDS = 320  # real ones in a control's run
+LIBRARIES = ("jax-privacy", "opake-auditing")
+WORDS = {
+    "refuted": "the claim is refuted",
+    "consistent": "no contradiction, and half the noise would have been noticed",
+    "no evidence": "no evidence: nothing was seen, or an audit of this size would not notice half the noise",
+}
+
+
+def audit(
+    config: Config,
+    images: Images,
+    num_canaries: int = 1000,
+    *,
+    model: nn.Module | None = None,
+    libraries: bool = False,
+    significance: float = SIGNIFICANCE,
+) -> Row:
+    """Train once with canaries and return the lower bound on epsilon beside the claim and what could be shown at best.
+
+    Args:
+        config: a private run.
+        images: its data.
+        num_canaries: m; half of them choose the threshold, the others count.
+        model: the network; None for the one that `config` names.
+        libraries: whether other libraries' bounds are added (the extra `audit`).
+        significance: the chance that the bound is above the true epsilon, at most.
+
+    Returns:
+        What was run, `claimed` epsilon, `bound`, `ceiling`, `power`, `verdict` (a key of `WORDS`), the guesses,
+        `libraries`, `seconds`. A bound above all mechanisms of the ledger's shape is None, with `verdict` "refuted".
+
+    Raises:
+        ValueError: when `config` is not private.
+        ImportError: when `libraries` is asked for and the extra is not installed.
+    """
+    begun = time.perf_counter()
+    seen = audited_run(config, images, num_canaries, model=model)
+    return _row(config, seen, significance, libraries) | {"seconds": round(time.perf_counter() - begun, 2)}
+
+
+def _row(config: Config, seen: Seen, significance: float, libraries: bool, order: int | None = None) -> Row:
+    finding = judge(seen, delta=config.delta, significance=significance, order=order)
+    best = ceiling(seen, delta=config.delta, significance=significance)
+    blind = finding.bound == 0 or best.power < ENOUGH
+    row: Row = {
+        **_identity(config, seen, significance),
+        "claimed": finding.claimed,
+        "bound": finding.bound if math.isfinite(finding.bound) else None,
+        "verdict": "refuted" if finding.refuted else "no evidence" if blind else "consistent",
+        "ceiling": best.ideal if math.isfinite(best.ideal) else None,
+        "one_run_ceiling": best.all_right,
+        "power": best.power,
+        **finding.rates._asdict(),
+        "threshold": float(finding.rates.threshold),
+    }
+    if libraries:
+        score = likelihood_score(seen, 1 if seen.mechanism == "laplace" else 2)
+        row["libraries"] = library_bounds(
+            score, seen.included, mechanism=seen.mechanism, delta=config.delta, significance=significance
+        )
+    return row
+
+
+def _identity(config: Config, seen: Seen, significance: float) -> Row:
+    return {
+        "digest": config.digest,
+        "seed": config.seed,
+        "mechanism": config.mechanism,
+        "num_steps": config.num_steps,
+        "num_canaries": len(seen.included),
+        "width": seen.sums.shape[2],
+        "delta": config.delta,
+        "significance": significance,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a row depends on; a library that is not installed is left out."""
+    found = {"torch": str(torch.__version__), "numpy": np.__version__}
+    for name in ("dp-accounting", *LIBRARIES):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def control_config(control: Control, seed: int) -> Config:
+    """Return the private run on digits that a control is planted in."""
+    return preset(
+        control.method,
+        "private",
+        "digits",
+        control.num_steps,
+        batch_size=control.batch_size,
+        target_epsilon=control.target_epsilon,
+        mechanism=control.mechanism,
+        seed=seed,
+    )
+
+
+def detect(control: Control, images: Images, seed: int, significance: float = SIGNIFICANCE) -> Row:
+    """Plant one mistake, look for it in every way, and return what noticed it.
+
+    Args:
+        control: the mistake.
+        images: digits; the first 320 training images are used.
+        seed: of the run.
+        significance: of the audit.
+
+    Returns:
+        `control`, `expected` (what should notice it), `caught_by` ("" for nothing), `caught`, `claimed` and `bound`
+        (None without one), with what the run was, and `seconds`.
+    """
+    begun = time.perf_counter()
+    config = control_config(control, seed)
+    images = images._replace(
+        train_images=images.train_images[:NUM_RECORDS], train_labels=images.train_labels[:NUM_RECORDS]
+    )
+    by_loss = config.loss_clip is not None
+    row: Row = {"control": control.name, "expected": control.caught_by, "claimed": None, "bound": None}
+    caught = []
+    try:
+        seen = audited_run(
+            config,
+            images,
+            control.num_canaries,
+            model=small_network(streams(seed).weights, control.hidden),
+            width=control.width,
+            heights=loss_heights(control.num_canaries) if by_loss else None,
+            change=control.change,
+            loop=control.loop,
+        )
+    except OverspendError:
+        caught.append("guard")
+        row |= {"digest": config.digest, "seed": seed, "significance": significance, "versions": versions()}
+    else:
+        row |= _identity(config, seen, significance)
+        if by_loss:
+            losses = canary_losses(control.num_canaries).numpy()
+            correct = int((loss_guesses(seen, losses) == seen.included).sum())
+            row["claimed"] = epsilon_of(condensed(events(seen.releases)), 1.0, config.delta)
+            row["bound"] = one_run_epsilon(correct, control.num_canaries, config.delta, significance)
+            caught += ["loss audit"] if row["bound"] > row["claimed"] else []
+        else:
+            finding = judge(seen, delta=config.delta, significance=significance, order=control.order)
+            row |= {"claimed": finding.claimed, "bound": finding.bound if math.isfinite(finding.bound) else None}
+            row |= finding.rates._asdict()
+            caught += ["audit"] if finding.refuted else []
+    if not by_loss and not _divides_by_public_number(control, config, images):
+        caught.append("divisor_is_public")
+    row |= {"caught_by": ", ".join(caught), "caught": bool(caught)}
+    return row | {"seconds": round(time.perf_counter() - begun, 2)}
+
+
+def _divides_by_public_number(control: Control, config: Config, images: Images) -> bool:
+    count = len(images.train_labels)
+    method = compose(config, count, plan=intended(config, count))
+    batch = pixels(images.train_images[: 2 * config.batch_size]), images.train_labels[: 2 * config.batch_size]
+    return divisor_is_public(control.loop, method, small_network(streams(config.seed).weights), *batch)
+
+
+def detection_rows(
+    images: Images, seeds: Iterable[int], controls: Sequence[Control] = (*CORRECT, *CONTROLS)
+) -> list[Row]:
+    """Return one row for each control and seed, see `detect`."""
+    return [detect(control, images, seed) for control in controls for seed in seeds]
+
+
+def detection_table(rows: Sequence[Row]) -> str:
+    """Return a Markdown table: each control, what caught it, and in how many runs.
+
+    Rows of a correct mechanism come last, and for them what counts is how rarely they are called wrong.
+    """
+    lines = []
+    for (name,), group in _by(rows, "control").items():
+        wrong = group[0]["expected"] != "nothing"
+        hits = sum(row["caught"] for row in group)
+        caught = ", ".join(dict.fromkeys(row["caught_by"] for row in group if row["caught_by"]))
+        claims = [row["claimed"] for row in group if row["claimed"] is not None]
+        lines.append(
+            (
+                not wrong,
+                [
+                    name,
+                    f"{claims[0]:.2f}" if claims else "–",
+                    shown([row["bound"] for row in group]) if claims else "–",
+                    caught or "nothing",
+                    f"{hits} of {len(group)}" if wrong else f"{hits} of {len(group)} false alarms",
+                ],
+            )
+        )
+    header = ("Mistake", "Claimed ε", "Audited: ε is above", "Caught by", "Runs caught")
+    return table([line for _, line in sorted(lines, key=lambda one: one[0])], header)
+
+
+def bounds_table(rows: Sequence[Row]) -> str:
+    """Return a Markdown table: exact epsilon, audited bound and ceiling of each mechanism, over seeds."""
+    lines = []
+    for group in _by(rows, "mechanism", "num_steps", "num_canaries", "claimed").values():
+        row = group[0]
+        others = [
+            "–" if (values := _library(group, name)) is None else shown(values)
+            for name in ("one_run", "one_run_fdp", "opake_one_run", "opake_gdp")
+        ]
+        verdicts = [WORDS[word] for word in dict.fromkeys(one["verdict"] for one in group)]
+        lines.append(
+            [
+                row["mechanism"],
+                f"{row['num_canaries']:,}",
+                f"{row['claimed']:.2f}",
+                shown([one["bound"] for one in group]),
+                "–" if row["ceiling"] is None else f"{row['ceiling']:.2f}",
+                *others,
+                "; ".join(verdicts),
+            ]
+        )
+    header = (
+        "Noise", "Canaries", "Exact ε", "Bound", "Ceiling", "One run", "One run, f-DP", "Opake, one run", "Opake, GDP",
+        "Verdict",
+    )  # fmt: skip
+    return table(lines, header)
+
+
+def _library(group: Sequence[Row], name: str) -> list[float | None] | None:
+    values = [row["libraries"][name] for row in group if "libraries" in row]
+    return None if not values or values[0] is None else values
+
+
+def shown(bounds: Sequence[float | None]) -> str:
+    """Return the mean, deviation and number of bounds; None, a bound above the whole family, is said in words.
+
+    >>> shown([1.0, None])
+    '1.00 (1); above all of its shape (1)'
+    """
+    known = [bound for bound in bounds if bound is not None]
+    missing = len(bounds) - len(known)
+    words = [spread(known)] if known else []
+    return "; ".join([*words, *([f"above all of its shape ({missing})"] if missing else [])])
+
+
+def _by(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
+    grouped: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        key = tuple(round(row[name], 3) if isinstance(row[name], float) else row[name] for name in names)
+        grouped.setdefault(key, []).append(row)
+    return grouped

@@ -1,0 +1,248 @@
+"""Negative controls: known mistakes planted in a private run, each of which something must notice.
+
+A control exchanges one part of a run and leaves what the ledger says as it was: the mistake is one that nobody wrote
+down. Mistakes that do show in the ledger are stopped by the guard before the weights move.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cnndp.audit_runs import Change, Loop, Parts
+from cnndp.batches import reshuffled
+from cnndp.clipping import GradientSum, batch_clipped_sum, example_clipped_sum
+from cnndp.losses import cross_entropy
+from cnndp.methods import Method, is_healthy, noisy_gradient, update
+from cnndp.plan import Guard
+from cnndp.training import State, eager_steps
+
+LOUDEST = 3.2  # loss of the first canary of `loss_heights`; each next one's is half of it
+
+
+class Control(NamedTuple):
+    """One mistake, and how it is looked for.
+
+    Attributes:
+        name: what is wrong.
+        change: plants it.
+        caught_by: "audit" (the bound exceeds the claim), "loss audit", "guard", or the name of a property that fails.
+        mechanism: of the run.
+        method: a name of `presets.PRIVATE`.
+        num_steps, batch_size, target_epsilon: of the run; batches of 40 of 320 records mean q = 1/8.
+        num_canaries, width: see `canaries.plant`.
+        hidden: size of the network, see `audit_runs.small_network`.
+        order: norm of the clip that the attacker counts on; None for the one that the mechanism needs.
+        loop: takes the steps.
+    """
+
+    name: str
+    change: Change
+    caught_by: str = "audit"
+    mechanism: str = "gaussian"
+    method: str = "dp_sgd"
+    num_steps: int = 24
+    batch_size: int = 40
+    target_epsilon: float = 4.0
+    num_canaries: int = 2000
+    width: int = 1
+    hidden: int = 40
+    order: int | None = None
+    loop: Loop = eager_steps
+
+
+def as_it_is(parts: Parts) -> Parts:
+    """Return the run with nothing wrong in it."""
+    return parts
+
+
+def half_the_noise(parts: Parts) -> Parts:
+    """Draw noise of half the scale that the ledger names."""
+    return parts._replace(draws=(draw / 2 for draw in parts.draws))
+
+
+def one_layer_without_noise(parts: Parts) -> Parts:
+    """Leave the largest layer but one without noise."""
+    sizes = [parameter.numel() for parameter in parts.planted.model.parameters()]
+    layer = sizes.index(sorted(sizes)[-2])
+    start = sum(sizes[:layer])
+
+    def quiet(draw: Tensor) -> Tensor:
+        draw = draw.clone()
+        draw[start : start + sizes[layer]] = 0
+        return draw
+
+    return parts._replace(draws=(quiet(draw) for draw in parts.draws))
+
+
+def same_noise_every_step(parts: Parts) -> Parts:
+    """Seed the noise alike in every step."""
+    first = next(iter(parts.draws))
+    return parts._replace(draws=[first] * len(parts.order))
+
+
+def clipped_per_batch(parts: Parts) -> Parts:
+    """Clip the mean gradient of the batch, and claim the sensitivity of a clip per example."""
+    return with_sum(parts, batch_clipped_sum)
+
+
+def l2_clip(parts: Parts) -> Parts:
+    """Clip in the L2 norm, and claim that it bounds the L1 norm."""
+    return with_sum(parts, partial(example_clipped_sum, order=2))
+
+
+def with_sum(parts: Parts, clip: Callable[..., GradientSum]) -> Parts:
+    """Return the run with another sum of gradients that claims the sensitivity of the right one."""
+    one = parts.order[0][:1]
+    bound = parts.method.gradient_sum(
+        parts.planted.model, initial(parts.planted.model), parts.planted.records[one], parts.planted.labels[one]
+    ).sensitivity
+    assert bound is not None  # a private method
+
+    def gradient_sum(model: nn.Module, weights: Tensor, inputs: Tensor, labels: Tensor) -> GradientSum:
+        summed = clip(model, weights, inputs, labels, loss=cross_entropy, clip_norm=bound)
+        return summed._replace(sensitivity=bound)
+
+    return parts._replace(method=parts.method._replace(gradient_sum=gradient_sum))
+
+
+def initial(model: nn.Module) -> Tensor:
+    """Return the weights `[P]` that a model holds."""
+    return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
+
+
+def every_record_in_every_batch(parts: Parts) -> Parts:
+    """Take all records each time, and claim Poisson batches."""
+    everyone = torch.arange(len(parts.planted.labels))
+    return parts._replace(order=[everyone] * len(parts.order))
+
+
+def reshuffled_batches(parts: Parts) -> Parts:
+    """Deal out the records once an epoch, in batches of the expected size, and claim Poisson batches."""
+    q, count = parts.method.sampling_prob, len(parts.planted.labels)
+    assert q is not None  # a private method
+    generator = torch.Generator().manual_seed(int(parts.order[0].sum()))
+    return parts._replace(order=list(reshuffled(count, int(q * count), len(parts.order), generator)))
+
+
+def raw_loss_in_the_ledger(parts: Parts) -> Parts:
+    """Use the raw loss in the step size, as P1 does, and say so."""
+    draws = (draw[:-1] for draw in parts.draws)
+    return parts._replace(method=parts.method._replace(loss_clip=None, raw_loss=True), draws=draws)
+
+
+def raw_loss(parts: Parts) -> Parts:
+    """Use the raw loss in the step size, as P1 does, and claim that it had noise."""
+
+    def quiet(draw: Tensor) -> Tensor:
+        return torch.cat([draw[:-1], draw.new_zeros(1)])
+
+    return parts._replace(draws=(quiet(draw) for draw in parts.draws))
+
+
+def realised_size_steps(
+    method: Method,
+    model: nn.Module,
+    weights: Tensor,
+    inputs: Tensor,
+    labels: Tensor,
+    order: Iterable[Tensor],
+    draws: Iterable[Tensor],
+    to_input: Callable[[Tensor], Tensor],
+    guard: Guard | None = None,
+) -> Iterator[State]:
+    """Take the steps of `training.eager_steps`, with the size of each batch for the public divisor."""
+    velocity = torch.zeros_like(weights)
+    for t, (batch, draw) in enumerate(zip(order, draws, strict=True), start=1):
+        wrong = method._replace(divisor=max(1, len(batch)))
+        noisy = noisy_gradient(wrong, model, weights, to_input(inputs[batch]), labels[batch], t, draw)
+        guard = guard and guard.admit(noisy.releases)
+        weights, velocity, step = update(method, weights, velocity, noisy, t)
+        yield State(weights, noisy, step, is_healthy(method, noisy, weights), t)
+
+
+def divisor_is_public(loop: Loop, method: Method, model: nn.Module, inputs: Tensor, labels: Tensor) -> bool:
+    """Return whether two halves of a batch, each divided, add up to the whole batch divided: the divisor is one number.
+
+    Without noise and guard, since what is tested is the division alone. A one-run audit does not see this mistake: that
+    one canary is in changes the size of a batch no more than that any other is.
+
+    Args:
+        loop: takes the steps, as `training.eager_steps` does.
+        method: a private one without a released loss.
+        model: the network.
+        inputs, labels: a batch `[B, C, H, W]` and `[B]`.
+    """
+    start, half = initial(model), len(labels) // 2
+    batches = (torch.arange(half), torch.arange(half, len(labels)), torch.arange(len(labels)))
+    first, second, whole = (
+        next(loop(method, model, start, inputs, labels, [one], [torch.zeros_like(start)], lambda x: x)).noisy.gradient
+        for one in batches
+    )
+    return bool(torch.allclose(first + second, whole, rtol=1e-3, atol=1e-6))
+
+
+def loss_heights(num_canaries: int, num_classes: int = 10) -> Tensor:
+    """Return logits of class 0 that make losses of 3.2, 1.6, 0.8, ...: any sum of them tells which are in it.
+
+    The loss ln(1 + (K - 1) e^-h) is l at h = ln(K - 1) - ln(e^l - 1).
+    """
+    losses = canary_losses(num_canaries)
+    return (math.log(num_classes - 1) - torch.log(torch.expm1(losses))).float()
+
+
+def canary_losses(num_canaries: int) -> Tensor:
+    """Return 3.2, 1.6, 0.8, ..., `[m]` in float64.
+
+    >>> canary_losses(2)
+    tensor([3.2000, 1.6000], dtype=torch.float64)
+    """
+    return LOUDEST * 0.5 ** torch.arange(num_canaries, dtype=torch.float64)
+
+
+CORRECT = (
+    Control("correct, Gaussian", as_it_is, caught_by="nothing"),
+    Control("correct, Laplace", as_it_is, caught_by="nothing", mechanism="laplace"),
+)
+CONTROLS = (
+    Control("half the noise, Gaussian", half_the_noise),
+    Control("half the noise, Laplace", half_the_noise, mechanism="laplace"),
+    Control("one layer without noise", one_layer_without_noise),
+    Control("the same noise in every step", same_noise_every_step),
+    Control("clip per batch", clipped_per_batch),
+    # What an L2 clip lets through beyond the promise is rare and large: few loud steps, and many canaries.
+    Control(
+        "L2 clip with Laplace noise",
+        l2_clip,
+        mechanism="laplace",
+        num_steps=2,
+        batch_size=160,
+        num_canaries=3000,
+        width=12,
+        order=2,
+        hidden=120,
+    ),
+    Control("every record in every batch", every_record_in_every_batch, num_canaries=400),
+    # Dealing out once an epoch gives more away only where noise does not hide in which step a record was.
+    Control("reshuffled batches", reshuffled_batches, num_steps=8, target_epsilon=20.0),
+    Control(
+        "raw loss in the step size",
+        raw_loss,
+        caught_by="loss audit",
+        method="cnn_dp_gan_polyak",
+        target_epsilon=1.0,
+        num_steps=60,
+        num_canaries=13,
+    ),
+    Control(
+        "raw loss in the step size, in the ledger",
+        raw_loss_in_the_ledger,
+        caught_by="guard",
+        method="cnn_dp_gan_polyak",
+        num_canaries=13,
+    ),
+    Control("divided by the realised batch size", as_it_is, caught_by="divisor_is_public", loop=realised_size_steps),
+)
