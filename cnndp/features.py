@@ -21,7 +21,7 @@ from cnndp.progress import progress_bar
 from cnndp.scattering import scatter
 
 RECIPE = 1  # raised when a change of code changes features: every cached file is then out of date
-GROUPS = 27  # of group normalisation: 3 neighbouring paths each for grey images, 9 for colour
+PATHS_TOGETHER = 3  # neighbouring paths in one group of group normalisation: 27 groups for grey images, 81 for colour
 # Red + green + blue, red - blue, and green against both, each of norm 1: what three colours share, and two contrasts.
 OPPONENT = torch.tensor(
     [[1 / sqrt(3), 1 / sqrt(3), 1 / sqrt(3)], [1 / sqrt(2), 0, -1 / sqrt(2)], [1 / sqrt(6), -2 / sqrt(6), 1 / sqrt(6)]]
@@ -76,7 +76,7 @@ def unit_features(images: Tensor) -> Tensor:
     """
     images = opponent(images) if images.shape[1] == 3 else images
     paths = scatter(images).flatten(1, 2)  # [B, C * 81, H/4, W/4]
-    return unit(group_norm(paths, GROUPS).flatten(1)).view(len(images), paths.shape[1], -1)
+    return unit(group_norm(paths, paths.shape[1] // PATHS_TOGETHER).flatten(1)).view(len(images), paths.shape[1], -1)
 
 
 def opponent(images: Tensor) -> Tensor:

@@ -37,12 +37,11 @@ def test_unit_features_are_normalised_scattering_coefficients(channels):
     images = data.pixels(images_of(3, channels))
     found = features.unit_features(images)
     paths = scatter(features.opponent(images) if channels == 3 else images).flatten(1, 2)
-    expected = group_norm(paths, 27).flatten(1)
+    expected = group_norm(paths, 27 * channels).flatten(1)
     expected = expected / expected.norm(dim=1, keepdim=True)
     assert found.shape == (3, 81 * channels, paths.shape[-1] ** 2) == features.feature_shape(images)
     assert torch.allclose(found.flatten(1), expected)
-    # 27 groups: over the 3 (or 9) paths of one group, mean 0
-    assert found.view(3, 27, -1).mean(dim=2).abs().max() < 1e-6
+    assert found.view(3, 27 * channels, -1).mean(dim=2).abs().max() < 1e-6  # over the 3 paths of one group
 
 
 def test_opponent_colours_are_a_rotation():
