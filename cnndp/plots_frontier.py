@@ -6,13 +6,34 @@ from statistics import fmean, stdev
 import numpy as np
 from matplotlib.figure import Figure
 
+from cnndp.accounting import epsilon_by_step
 from cnndp.experiment import Result
 from cnndp.field import HEADLINES, anchors_of
+from cnndp.plan import Plan
 from cnndp.plots import COLOURS, panels
 from cnndp.report import STATISTICS, by_label, spread, table
 from cnndp.results import Record
 
 MARKERS = ("s", "^", "D", "v")
+
+
+def spending(plan: Plan, points: int = 6) -> Figure:
+    """Draw the exact epsilon that a plan has spent after each of some numbers of steps, and its target.
+
+    Args:
+        plan: with at least one step.
+        points: at how many numbers of steps epsilon is worked out.
+    """
+    last = max((one.first_step or 0) + one.steps - 1 for one in plan.releases)
+    steps = sorted({round(last * k / points) for k in range(points + 1)})
+    epsilons = epsilon_by_step(plan.releases, steps, plan.delta)
+    figure, (axes,) = panels(1, height=3.4)
+    figure.set_figwidth(6.0)
+    axes.plot(steps, epsilons, marker="o", color=COLOURS[0], label="spent")
+    axes.axhline(plan.target_epsilon, color=COLOURS[1], linestyle="--", label="target")
+    axes.set(xlabel="steps taken", ylabel=f"exact ε at δ = {plan.delta:g}", ylim=(0, 1.1 * plan.target_epsilon))
+    axes.legend(frameon=False, fontsize=9)
+    return figure
 
 
 def exact(records: Sequence[Record]) -> float:

@@ -48,7 +48,14 @@ def outputs_of(cell, kind):
 
 def test_every_section_has_its_notebook():
     assert [path.stem for path in SECTION_SOURCES] == sorted(SECTIONS)
-    pages = {"cost_of_privacy", "fig01_06_mechanisms", "p2_fig03_04_data", "p2_fig05_network", "table2_budgets"}
+    pages = {
+        "your_own_plan",
+        "cost_of_privacy",
+        "fig01_06_mechanisms",
+        "p2_fig03_04_data",
+        "p2_fig05_network",
+        "table2_budgets",
+    }
     assert {path.stem for path in SOURCES} - set(SECTIONS) == pages
 
 

@@ -13,8 +13,9 @@ import pytest
 from cnndp import benchmark, results
 from cnndp.batches import steps_per_epoch
 from cnndp.config import NUMERICS_VERSION, Config
-from cnndp.methods import scale_part
+from cnndp.methods import compose, scale_part
 from cnndp.presets import preset
+from cnndp.private import intended, one_off
 from cnndp.results import RecordError
 from cnndp.training import evaluated_after
 
@@ -255,7 +256,9 @@ def check_content(config, record):
 
 
 def check_ledger(config, record):
-    """The stored scales, nominal total and reason are recomputed from the Config alone."""
+    """The stored scales, total and reason are recomputed from the Config alone."""
+    if config.reading == "private":
+        return check_private_ledger(config, record)
     gradient = [entry for entry in record["ledger"] if entry["quantity"] == "gradient"]
     assert {entry["mechanism"] for entry in gradient} == {config.mechanism}
     stored = [scale for entry in gradient for scale, steps in entry["scales"] for _ in range(steps)]
@@ -266,6 +269,35 @@ def check_ledger(config, record):
     assert record["privacy"]["nominal_epsilon"] == pytest.approx(config.total_epsilon, abs=1e-6)
     assert record["privacy"]["exact_epsilon"] is None
     assert record["privacy"]["no_guarantee"]
+    return None
+
+
+def check_private_ledger(config, record):
+    """What is stored is what the plan of this Config holds, and costs no more than its target."""
+    steps = [entry for entry in record["ledger"] if entry["sampling"] == "poisson"]
+    assert {entry["quantity"] for entry in steps} == {"gradient", *(["loss"] if config.loss_clip else [])}
+    assert {entry["norm"] for entry in steps} == {"l1" if config.mechanism == "laplace" else "l2"}
+    assert {entry["first_step"] for entry in steps} == {1}
+    num_train = round(config.batch_size / steps[0]["sampling_prob"])
+    assert [entry["sampling_prob"] for entry in steps] == pytest.approx([config.batch_size / num_train] * len(steps))
+    plan = intended(config, num_train)
+    method = compose(config, num_train, plan=plan)
+    for entry in steps:
+        assert (entry["mechanism"], entry["sampling"]) == (config.mechanism, "poisson")
+        stored = [scale for scale, count in entry["scales"] for _ in range(count)]
+        assert len(stored) == record["final"]["last_step"]
+        rule = method.loss_scale if entry["quantity"] == "loss" else lambda t: method.scale(t, config.clip_norm)
+        # Another machine may end calibration a little elsewhere; never by more than its tolerance.
+        assert stored == pytest.approx([rule(t) for t in range(1, len(stored) + 1)], rel=5e-3)
+    others = [entry["quantity"] for entry in record["ledger"] if entry["sampling"] == "all"]
+    assert others == [release.quantity for release in one_off(config)]
+    privacy = record["privacy"]
+    assert privacy["no_guarantee"] is None
+    assert privacy["delta"] == config.delta
+    assert (
+        config.target_epsilon is None
+        or 0.99 * config.target_epsilon < privacy["exact_epsilon"] <= config.target_epsilon
+    )
 
 
 def test_no_two_committed_records_are_of_one_config():
