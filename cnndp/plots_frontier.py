@@ -68,11 +68,12 @@ def frontier(results: Sequence[Result], dataset: str) -> Figure:
         )
     for name, value in HEADLINES.get(dataset, {}).items():
         axes.axhline(value, color="0.35", linewidth=0.9, linestyle=(0, (1, 2)))
-        axes.annotate(f"{name}: {value:g} %", (epsilons[0], value), fontsize=9, color="0.25", va="bottom")
+        axes.annotate(f"{name}: {value:g} %", (epsilons[-1], value), fontsize=9, color="0.25", va="bottom", ha="right")
     axes.set(xscale="log", xlabel="exact ε at δ = 1e-5 (log)", ylabel="test accuracy (%)")
     axes.set_xticks(epsilons, [f"{epsilon:.2g}" for epsilon in epsilons], minor=False)
     axes.minorticks_off()
-    axes.legend(fontsize=8.5, frameon=False, loc="lower right")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8.5, frameon=False)
     return figure
 
 
