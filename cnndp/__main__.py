@@ -21,6 +21,9 @@ PARAMETERS = click.option(
 )
 
 
+SAMPLE_EXAMPLES = 2_560  # that each record of a cover is trained on again: 10 steps of 256, but 2 of 1,500
+
+
 @click.group()
 @click.version_option(package_name="cnndp")
 def main() -> None:
@@ -85,7 +88,7 @@ def bench(device: str, repeats: int, threads: int | None) -> None:
 
 @main.command("replay")
 @click.argument("records", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--steps", default=10, show_default=True, help="How many steps to train again.")
+@click.option("--steps", default=10, show_default=True, help="How many steps to train again; with --cover at most.")
 @click.option("--dataset", default=None, help="The .npz that the records were made from.")
 @click.option("--sample", default=0, help="Only every n-th record, so that at most this many are replayed.")
 @click.option("--cover", is_flag=True, help="One record for each section, dataset, method and reading.")
@@ -98,12 +101,13 @@ def replay_command(records: tuple[Path, ...], steps: int, dataset: str | None, s
     if sample and len(stored) > sample:
         stored = stored[:: -(-len(stored) // sample)]
     failed, loaded = 0, {}
-    for path, record in stored:
-        config = Config.from_dict(record["config"])
-        part = (config.dataset, config.split, config.split_seed)
+    runs = [(path, record, Config.from_dict(record["config"])) for path, record in stored]
+    for path, record, config in sorted(runs, key=lambda run: experiment.data_of(run[2])):
+        part = experiment.data_of(config)
         if part not in loaded:
             loaded = {part: experiment.load_for(config, dataset or config.dataset)}  # one dataset at a time
-        differences = replay.replay(record, loaded[part], steps=steps)
+        some = max(2, min(steps, SAMPLE_EXAMPLES // config.batch_size)) if cover else steps
+        differences = replay.replay(record, loaded[part], steps=some)
         failed += bool(differences)
         click.echo(f"{replay.verdict(differences)}  {path.name}")
     click.echo(f"{len(stored) - failed} passed, {failed} failed")

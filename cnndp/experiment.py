@@ -181,6 +181,11 @@ def load_for(config: Config, source: str) -> Images:
     return images
 
 
+def data_of(config: Config) -> tuple[str, str, int, str]:
+    """Return what decides which data a run needs: configs that agree in it can share what `load_for` returns."""
+    return config.dataset, config.split, config.split_seed, config.features
+
+
 def sweep(
     configs: Sequence[Config],
     *,
@@ -218,7 +223,7 @@ def sweep(
         with progress_bar(sum(config.num_steps for config in missing), "step") as bar:
             for number, config in enumerate(missing, start=1):
                 bar.set_description(f"{section} {config.method} s{config.seed} [{number}/{len(missing)}]")
-                if images is None or kind != (kind := (config.split, config.split_seed, config.features)):
+                if images is None or kind != (kind := data_of(config)):
                     images = load_images(config)
                 try:
                     record = make_record(
