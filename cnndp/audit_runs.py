@@ -13,12 +13,12 @@ from cnndp.config import Config
 from cnndp.data import Images, network_input
 from cnndp.gradients import flatten
 from cnndp.methods import Method, compose
-from cnndp.models import build, draw_parameters
+from cnndp.models import draw_parameters
 from cnndp.noise import unit_noise
 from cnndp.plan import Guard
 from cnndp.private import intended
 from cnndp.randomness import generator_for, streams
-from cnndp.training import State, eager_steps, started
+from cnndp.training import State, eager_steps, network_of, started
 
 Loop = Callable[..., Iterator[State]]
 
@@ -57,17 +57,6 @@ def small_network(generator: Generator, hidden: int = 40, num_classes: int = 10)
         if isinstance(layer, nn.Linear):
             draw_parameters(layer, "uniform", generator)
     return model
-
-
-def network_of(config: Config, images: Images) -> nn.Module:
-    """Return the network that a run of `config` trains, with its initial weights."""
-    return build(
-        config.model,
-        num_classes=images.num_classes,
-        activation=config.activation,
-        init=config.init,
-        generator=streams(config.seed).weights,
-    )
 
 
 def audited_run(
@@ -113,7 +102,7 @@ def audited_run(
     assert method.sampling_prob is not None  # a private run
     to_input = network_input(config.dataset, normalise=config.normalise)
     planted = plant(
-        network_of(config, images) if model is None else model,
+        network_of(config, images, random.weights) if model is None else model,
         to_input(images.train_images),
         images.train_labels,
         config.clip_norm,

@@ -17,8 +17,8 @@ from cnndp.checks import one_of
 from cnndp.experiment import plain_values
 from cnndp.presets import table_one
 from cnndp.report import pretty, table
+from cnndp.sections_p1 import NUM_TRAIN
 
-NUM_TRAIN = {"mnist": 56_000, "fashion_mnist": 56_000, "cifar10": 48_000}  # of the 8:2 split
 MAX_POINTS = 2e6  # of a discretised privacy loss; a coarser grid only makes the bound larger
 
 

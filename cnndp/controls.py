@@ -16,9 +16,9 @@ from cnndp.audit_runs import Change, Loop, Parts
 from cnndp.batches import reshuffled
 from cnndp.clipping import GradientSum, batch_clipped_sum, example_clipped_sum
 from cnndp.losses import cross_entropy
-from cnndp.methods import Method, is_healthy, noisy_gradient, update
+from cnndp.methods import Method
 from cnndp.plan import Guard
-from cnndp.training import State, eager_steps
+from cnndp.training import State, eager_steps, take_step
 
 LOUDEST = 3.2  # loss of the first canary of `loss_heights`; each next one's is half of it
 
@@ -157,11 +157,10 @@ def realised_size_steps(
     """Take the steps of `training.eager_steps`, with the size of each batch for the public divisor."""
     velocity = torch.zeros_like(weights)
     for t, (batch, draw) in enumerate(zip(order, draws, strict=True), start=1):
-        wrong = method._replace(divisor=max(1, len(batch)))
-        noisy = noisy_gradient(wrong, model, weights, to_input(inputs[batch]), labels[batch], t, draw)
-        guard = guard and guard.admit(noisy.releases)
-        weights, velocity, step = update(method, weights, velocity, noisy, t)
-        yield State(weights, noisy, step, is_healthy(method, noisy, weights), t)
+        wrong, images = method._replace(divisor=max(1, len(batch))), to_input(inputs[batch])
+        state, velocity, guard = take_step(wrong, model, weights, velocity, images, labels[batch], t, draw, guard)
+        weights = state.weights
+        yield state
 
 
 def divisor_is_public(loop: Loop, method: Method, model: nn.Module, inputs: Tensor, labels: Tensor) -> bool:

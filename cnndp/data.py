@@ -140,7 +140,12 @@ def load(
     """
     check_split(split)
     whole = load_whole(dataset, folder=folder, download=download)
-    train, test = split_rows(whole, split, split_seed)
+    return parted(whole, split, split_rows(whole, split, split_seed))
+
+
+def parted(whole: Whole, split: str, rows: tuple[Tensor, Tensor]) -> Images:
+    """Return the training and the test images of a dataset, those of the two `rows` that `split_rows` gives."""
+    train, test = rows
     return Images(
         name=whole.name,
         train_images=whole.images[train],

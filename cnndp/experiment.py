@@ -219,16 +219,17 @@ def sweep(
     records = {key: results.load_run(path, unique[key]) for key, path in stored.items() if path is not None}
     missing = [config for key, config in unique.items() if key not in records]
     if missing:
-        images, kind = None, None
+        loaded: dict[Any, Images] = {}
         with progress_bar(sum(config.num_steps for config in missing), "step") as bar:
             for number, config in enumerate(missing, start=1):
                 bar.set_description(f"{section} {config.method} s{config.seed} [{number}/{len(missing)}]")
-                if images is None or kind != (kind := data_of(config)):
-                    images = load_images(config)
+                part = data_of(config)
+                if part not in loaded:
+                    loaded = {part: load_images(config)}  # one kind of data in memory at a time
                 try:
                     record = make_record(
                         config,
-                        images,
+                        loaded[part],
                         section,
                         device,
                         on_step=lambda step: bar.update(1),

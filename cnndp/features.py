@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import group_norm
 
-from cnndp.data import CHANNELS, Images, Whole, cache_folder, load_whole, network_input, split_rows
+from cnndp.data import CHANNELS, Images, Whole, cache_folder, load_whole, network_input, parted, split_rows
 from cnndp.progress import progress_bar
 from cnndp.scattering import scatter
 
@@ -48,19 +48,8 @@ def load(
         ValueError, FetchError: as `data.load`.
     """
     whole = load_whole(dataset, folder=folder, download=download)
-    train, test = split_rows(whole, split, split_seed)
-    features = of_dataset(whole, folder)
-    return Images(
-        name=whole.name,
-        train_images=features[train],
-        train_labels=whole.labels[train],
-        test_images=features[test],
-        test_labels=whole.labels[test],
-        num_classes=int(whole.labels.max()) + 1,
-        split=split,
-        sha256=whole.sha256,
-        resized_from=whole.resized_from,
-    )
+    rows = split_rows(whole, split, split_seed)  # before minutes of work, so that a wrong split is refused at once
+    return parted(whole._replace(images=of_dataset(whole, folder)), split, rows)
 
 
 def unit_features(images: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ too far to the right.
 
 from typing import NamedTuple
 
+from cnndp import paper
+
 
 class Anchor(NamedTuple):
     """One published result."""
@@ -40,12 +42,22 @@ ANCHORS = (
         for epsilon, accuracy in ((1.0, 56.80), (2.0, 62.90), (4.0, 69.45), (8.0, 78.74))
     ),
 )
-# What the two papers are quoted for, as percent.
+# What the two papers are quoted for, as keys of `paper.claims`.
 HEADLINES = {
-    "mnist": {"P1": 97.68, "P2": 95.28},
-    "fashion_mnist": {"P2, 3 epochs": 85.17, "P2, 20 epochs": 95.28},
-    "cifar10": {"P1": 92.08},
+    "mnist": {"P1": "p1.fig09.mnist.polyak", "P2": "p2.table3.e20.accuracy.on_mnist"},
+    "fashion_mnist": {"P2, 3 epochs": "p2.table3.e3.accuracy", "P2, 20 epochs": "p2.table3.e20.accuracy"},
+    "cifar10": {"P1": "p1.fig09.cifar10.polyak"},
 }
+
+
+def headlines(dataset: str) -> dict[str, float]:
+    """Return the accuracies, in percent, that the papers are quoted for on a dataset.
+
+    >>> headlines("cifar10")
+    {'P1': 92.08}
+    """
+    stated = {claim.key: claim.value for claim in paper.claims() if isinstance(claim.value, float)}
+    return {name: float(stated[key]) for name, key in HEADLINES.get(dataset, {}).items()}
 
 
 def anchors_of(dataset: str) -> list[Anchor]:

@@ -100,7 +100,7 @@ def compose(
     losses = multipliers(config, plan, "loss") if config.loss_clip is not None else ()
     return Method(
         gradient_sum=gradient_part(config, engine, max_physical_batch),
-        scale=scale_part(config, multipliers(config, plan, "gradient") if private else ()),
+        scale=scale_part(config, plan),
         rate=partial(decayed_rate, config.learning_rate, config.decay),
         step=step_part(config),
         in_parts=config.clip.startswith("example"),
@@ -141,17 +141,15 @@ def gradient_part(config: Config, engine: str, max_physical_batch: int | None) -
     return partial(example_clipped_sum, order=order, engine=engine, max_physical_batch=max_physical_batch, **common)
 
 
-def scale_part(config: Config, multiplier: Sequence[float] = ()) -> ScalePart:
+def scale_part(config: Config, plan: Plan | None = None) -> ScalePart:
     """Return the noise scale on the sum: Eq. (4)'s budget through Eq. (3)'s scale, clamped as in Table I.
 
     Args:
         config: one run.
-        multiplier: noise scale over sensitivity at each step, where the run is private.
+        plan: what a private run intends to release; decides the noise in place of a budget.
     """
-    if config.noise_multiplier is not None and not multiplier:
-        multiplier = (config.noise_multiplier,) * config.num_steps
-    if multiplier:
-        return partial(multiplied, multiplier)
+    if plan is not None or config.noise_multiplier is not None:
+        return partial(multiplied, multipliers(config, plan, "gradient"))
     if config.total_epsilon is None:
         return no_scale
     total, on_sum = config.total_epsilon, 1 if config.noise_on == "sum" else config.batch_size

@@ -82,8 +82,7 @@ def drivers(results: Sequence[Result]) -> Figure:
             panel.plot(steps[1:], values, label=name, **style(index))
         panel.set(yscale="log", xlabel="iteration", title=label)
     axes[0].set_ylabel("value (log)")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    legend_below(figure, axes[0], columns=2)
     return figure
 
 

@@ -58,15 +58,25 @@ def style(index: int) -> dict[str, Any]:
 def band(axes: Axes, records: Sequence[Record], column: str, label: str, index: int) -> None:
     """Draw the mean of a history column over seeds, and mean +- std as a band."""
     steps, values = columns_of(records, column)
-    mean, std = values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else 0 * values[0]
+    mean, std = mean_and_std(values)
     axes.plot(steps, mean, label=label, **style(index))
     axes.fill_between(steps, mean - std, mean + std, color=style(index)["color"], alpha=0.15, linewidth=0)
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
+def mean_and_std(values: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation over the first axis; one row has no deviation, so 0 stands for it.
+
+    >>> mean_and_std([[1.0], [3.0]])
+    (array([2.]), array([1.41421356]))
+    """
+    rows = np.asarray(values, dtype=float)
+    return rows.mean(axis=0), rows.std(axis=0, ddof=1) if len(rows) > 1 else 0 * rows[0]
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int = 4, fontsize: float = 9) -> None:
     """Put one legend, of the lines of `axes`, under all panels."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=fontsize, frameon=False)
 
 
 def columns_of(records: Sequence[Record], column: str) -> tuple[list[int], NDArray[np.float64]]:
@@ -256,6 +266,5 @@ def step_parts(record: Record) -> Figure:
     axes.set(xlim=(0, 100), xlabel="share of the step's time (%)", yticks=range(len(profiles)), yticklabels=names)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    legend_below(figure, axes, columns=3)
     return figure

@@ -1,16 +1,15 @@
 """Accuracy against exact epsilon: the figure and the tables of the frontier page."""
 
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from cnndp.accounting import epsilon_by_step
 from cnndp.experiment import Result
-from cnndp.field import HEADLINES, anchors_of
+from cnndp.field import anchors_of, headlines
 from cnndp.plan import Plan
-from cnndp.plots import COLOURS, panels
+from cnndp.plots import COLOURS, legend_below, mean_and_std, panels
 from cnndp.report import STATISTICS, by_label, spread, table
 from cnndp.results import Record
 
@@ -51,8 +50,7 @@ def frontier(results: Sequence[Result], dataset: str) -> Figure:
     grouped = sorted(by_label(results).values(), key=exact)
     epsilons = [exact(records) for records in grouped]
     finals = [[STATISTICS["final"](record) for record in records] for records in grouped]
-    means = np.array([fmean(values) for values in finals])
-    spreads = [stdev(values) if len(values) > 1 else 0.0 for values in finals]
+    means, spreads = zip(*(mean_and_std(values) for values in finals), strict=True)
     figure, (axes,) = panels(1, height=4.6)
     figure.set_figwidth(7.2)
     axes.errorbar(epsilons, means, spreads, marker="o", capsize=3, color=COLOURS[0], label="here: scattering, linear")
@@ -66,14 +64,13 @@ def frontier(results: Sequence[Result], dataset: str) -> Figure:
             color=COLOURS[1 + index],
             label=f"{who}: {model}",
         )
-    for name, value in HEADLINES.get(dataset, {}).items():
+    for name, value in headlines(dataset).items():
         axes.axhline(value, color="0.35", linewidth=0.9, linestyle=(0, (1, 2)))
         axes.annotate(f"{name}: {value:g} %", (epsilons[-1], value), fontsize=9, color="0.25", va="bottom", ha="right")
     axes.set(xscale="log", xlabel="exact ε at δ = 1e-5 (log)", ylabel="test accuracy (%)")
     axes.set_xticks(epsilons, [f"{epsilon:.2g}" for epsilon in epsilons], minor=False)
     axes.minorticks_off()
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8.5, frameon=False)
+    legend_below(figure, axes, columns=2, fontsize=8.5)
     return figure
 
 
@@ -96,7 +93,7 @@ def headlines_note(results: Sequence[Result], dataset: str) -> str:
     grouped = sorted(by_label(results).values(), key=exact)
     reached = [(exact(records), fmean(map(STATISTICS["final"], records))) for records in grouped]
     lines = []
-    for name, value in HEADLINES.get(dataset, {}).items():
+    for name, value in headlines(dataset).items():
         found = next(((epsilon, mean) for epsilon, mean in reached if mean >= value), None)
         where = "at none of these ε" if found is None else f"at exact ε = {found[0]:.2f} ({found[1]:.2f} %)"
         lines.append(f"- {name}'s {value:g} % is reached {where}.")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cnndp.budget import Budget, total_epsilon
 from cnndp.experiment import Result
-from cnndp.plots import COLOURS, STYLE, columns_of, legend_below, panels, style
+from cnndp.plots import COLOURS, STYLE, columns_of, legend_below, mean_and_std, panels, style
 from cnndp.report import budget_of, by_label
 from cnndp.results import Record
 from cnndp.sections_p1 import THRESHOLDS
@@ -31,11 +31,9 @@ def accuracy_lost(results: Sequence[Result], stated: Mapping[str, Mapping[str, f
     for panel, part, title in zip(axes, ("train", "test"), ("(a) training images", "(b) test images"), strict=True):
         for index, label in enumerate(labels):
             steps, lost = losses(grouped[label], reference, f"{part}_accuracy")
-            spread = lost.std(axis=0, ddof=1) if len(lost) > 1 else 0 * lost[0]
-            panel.plot(steps, lost.mean(axis=0), label=label, **style(index))
-            panel.fill_between(
-                steps, lost.mean(axis=0) - spread, lost.mean(axis=0) + spread, alpha=0.15, color=COLOURS[index]
-            )
+            mean, spread = mean_and_std(lost)
+            panel.plot(steps, mean, label=label, **style(index))
+            panel.fill_between(steps, mean - spread, mean + spread, alpha=0.15, color=COLOURS[index])
             if label in stated.get(part, {}):
                 panel.plot(steps[-1], stated[part][label], "o", mfc="white", color=COLOURS[index], clip_on=False)
         panel.set(title=title, xlabel="iteration")
@@ -71,10 +69,7 @@ def by_length(results: Sequence[Result], stated: Mapping[str, float]) -> Figure:
             per_length.setdefault(record["config"]["num_steps"], []).append(record["final"]["test_accuracy"])
     for index, (name, per_length) in enumerate(finals.items()):
         lengths = sorted(per_length)
-        means = [float(np.mean(per_length[length])) for length in lengths]
-        spreads = [
-            float(np.std(per_length[length], ddof=1)) if len(per_length[length]) > 1 else 0 for length in lengths
-        ]
+        means, spreads = zip(*(mean_and_std(per_length[length]) for length in lengths), strict=True)
         left.errorbar(range(len(lengths)), means, spreads, marker=".", capsize=3, label=name, **style(index))
         right.barh(index, float(np.mean(means)), color=COLOURS[index % len(COLOURS)], height=0.6)
         right.annotate(f"{np.mean(means):.1f}", (102, index), va="center", fontsize=9)
@@ -127,9 +122,8 @@ def interaction(results: Sequence[Result]) -> Figure:
     for index, threshold in enumerate(THRESHOLDS):
         chosen = [records for label, records in grouped.items() if label.startswith(f"threshold {threshold:g}, ")]
         finals = [[record["final"]["test_accuracy"] for record in records] for records in chosen]
-        spreads = [np.std(values, ddof=1) if len(values) > 1 else 0 for values in finals]
+        means, spreads = zip(*map(mean_and_std, finals), strict=True)
         budgets = [budget_of(records[0]) for records in chosen]
-        means = [np.mean(values) for values in finals]
         axes.errorbar(budgets, means, spreads, marker=".", capsize=3, label=f"threshold {threshold:g}", **style(index))
     axes.set(xscale="log", xlabel="budget of a step (log)", ylabel="final test accuracy (%)")
     axes.legend(fontsize=9, frameon=False)

@@ -10,7 +10,7 @@ from cnndp.accounting import rdp_epsilon
 from cnndp.config import Config
 from cnndp.data import Images
 from cnndp.experiment import Result
-from cnndp.plots import STYLE, columns_of, legend_below, panels, style
+from cnndp.plots import STYLE, columns_of, legend_below, mean_and_std, panels, style
 from cnndp.report import by_label
 
 NEEDED_MULTIPLIER = 0.294  # what an epsilon of 100.09 after 20 epochs takes
@@ -75,8 +75,7 @@ def by_epoch(results: Sequence[Result], num_steps: int) -> Figure:
             for part, line, name in (("train", "--", "training"), ("test", "-", "validation")):
                 _, values = columns_of(records, f"{part}_{what}")
                 epochs = np.arange(values.shape[1])
-                mean = values.mean(axis=0)
-                spread = values.std(axis=0, ddof=1) if len(values) > 1 else 0 * mean
+                mean, spread = mean_and_std(values)
                 colour = style(index)["color"]
                 panel.plot(epochs, mean, line, color=colour, label=f"{label.split(', T')[0]}, {name}")
                 low, high = np.maximum(mean - spread, 0), np.minimum(mean + spread, most[what])

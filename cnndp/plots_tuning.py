@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnndp.experiment import Result
-from cnndp.plots import STYLE, band, legend_below, panels, style
+from cnndp.plots import STYLE, band, legend_below, mean_and_std, panels, style
 from cnndp.report import STATISTICS, by_label
 
 PRIVATE = re.compile(r"(?P<name>.+) \((?P<panel>private, [^)]+)\)")
@@ -97,8 +97,7 @@ def by_cap(results: Sequence[Result]) -> Figure:
         colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, max(1, len(lines))))
         for ((budget, exact), points), colour in zip(sorted(lines.items()), colours, strict=False):
             caps = sorted(points)
-            means = [float(np.mean(points[cap])) for cap in caps]
-            spreads = [float(np.std(points[cap], ddof=1)) if len(points[cap]) > 1 else 0.0 for cap in caps]
+            means, spreads = zip(*(mean_and_std(points[cap]) for cap in caps), strict=True)
             label = f"{budget:g} a step, exact ε = {exact:.3g}"
             axis.errorbar(caps, means, spreads, marker=".", capsize=3, color=colour, label=label)
         axis.set(xscale="log", xlabel="cap (log)", title=f"{mechanism.title()} noise", ylim=(0, 103))

@@ -119,13 +119,15 @@ def preset(method: str, reading: str, dataset: str, num_steps: int, **changes: A
         "activation": "relu" if colour else "tanh",
         "learning_rate": LEARNING_RATE,
         "total_epsilon": None if method == "cnn" else total,
-        **(reconstructed_values(method, colour) if reading == "reconstructed" else {}),
-        **(printed_values(method, column) if reading == "printed" else {}),
-        **(private_values(method, colour, total, changes) if reading == "private" else {}),
-        **changes,
     }
+    if reading == "printed":
+        values |= printed_values(method, column)
+    elif reading == "reconstructed":
+        values |= reconstructed_values(method, colour)
+    else:
+        values |= private_values(method, colour, total, changes)
     return Config.from_dict(
-        {"method": method, "reading": reading, "dataset": dataset, "num_steps": num_steps, **values}
+        {"method": method, "reading": reading, "dataset": dataset, "num_steps": num_steps, **values, **changes}
     )
 
 

@@ -81,7 +81,6 @@ def exact(config: Config, outcome: Outcome, gap: str | None) -> dict[str, float 
 def ledger_columns(releases: Iterable[Release]) -> list[dict[str, Any]]:
     """Return the ledger as JSON: one entry for what shares all but the scale, scales as [scale, steps]."""
     entries: dict[tuple[Any, ...], dict[str, Any]] = {}
-    first: dict[str, int | None] = {}  # steps follow each other without gaps, so the first one is enough
     for release in releases:
         shared = {
             "quantity": release.quantity,
@@ -90,12 +89,11 @@ def ledger_columns(releases: Iterable[Release]) -> list[dict[str, Any]]:
             "sampling": release.sampling,
         }
         if release.sampling_prob is not None:
-            shared |= {
-                "sampling_prob": release.sampling_prob,
-                "norm": release.norm,
-                "first_step": first.setdefault(release.quantity, release.first_step),
-            }
-        entry = entries.setdefault(tuple(shared.values()), {**shared, "scales": []})
+            shared |= {"sampling_prob": release.sampling_prob, "norm": release.norm}
+        key = tuple(shared.values())
+        if release.sampling_prob is not None:  # steps follow each other without gaps, so the first one is enough
+            shared["first_step"] = release.first_step
+        entry = entries.setdefault(key, {**shared, "scales": []})
         entry["scales"].append([significant(release.scale), release.steps])
     return list(entries.values())
 

@@ -162,18 +162,22 @@ def table_two_check() -> str:
     return table(rows, header)
 
 
+def finals_by_seed(results: Iterable[Result]) -> dict[str, dict[int, float]]:
+    """Return the final test accuracy of each label and seed."""
+    return {
+        label: {record["config"]["seed"]: STATISTICS["final"](record) for record in records}
+        for label, records in by_label(results).items()
+    }
+
+
 def difference_table(results: Sequence[Result], base: str) -> str:
     """Return a Markdown table: final test accuracy of each label, and its difference to `base` in points.
 
     Differences are paired by seed, so that what two runs share cancels.
     """
-    grouped = by_label(results)
-    if base not in grouped:
+    final = finals_by_seed(results)
+    if base not in final:
         return accuracy_table(results)
-    final = {
-        label: {record["config"]["seed"]: STATISTICS["final"](record) for record in records}
-        for label, records in grouped.items()
-    }
     rows = []
     for label, values in final.items():
         paired = [value - final[base][seed] for seed, value in values.items() if seed in final[base]]
@@ -258,10 +262,7 @@ def pair_note(results: Sequence[Result], first: str, second: str) -> str:
         results: of one section.
         first, second: labels without the ", T = ..." that sections of several T add.
     """
-    final = {
-        label: {record["config"]["seed"]: STATISTICS["final"](record) for record in records}
-        for label, records in by_label(results).items()
-    }
+    final = finals_by_seed(results)
     lines = []
     for label, values in final.items():
         name, _, length = label.partition(", T = ")

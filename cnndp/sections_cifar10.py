@@ -41,10 +41,7 @@ def cifar10_tuning(dataset: str, num_steps: int) -> Labelled:
     """Every method that has a rate of its own, with every rate of its grid, on the validation part."""
     return {
         f"{label}, rate {rate:g}": with_rate(
-            preset(method, "reconstructed", dataset, num_steps, split="8:2 validation", max_step=rate)
-            if method == "cnn_dp_gan_polyak"
-            else preset(method, "reconstructed", dataset, num_steps, split="8:2 validation"),
-            rate,
+            preset(method, "reconstructed", dataset, num_steps, split="8:2 validation"), rate
         )
         for label, method in TUNED.items()
         for rate in rates_of(method)

@@ -104,15 +104,7 @@ def train(
     guard = started(plan)
     images, released = prepared(config, images)
     guard = guard.admit(released) if guard and released else guard
-    model = models.build(
-        config.model,
-        num_classes=images.num_classes,
-        activation=config.activation,
-        init=config.init,
-        num_features=images.train_images.shape[1] if released else None,
-        generator=random.weights,
-        device=device,
-    )
+    model = network_of(config, images, random.weights, device)
     method = compose(config, count, plan=plan, engine=engine, max_physical_batch=max_physical_batch)
     inputs, labels = images.train_images.to(device), images.train_labels.to(device)
     to_input = as_they_are if released else network_input(config.dataset, normalise=config.normalise, device=device)
@@ -164,6 +156,28 @@ def train(
     final = {**(meter.final(state.weights) if complete else {}), "last_step": last}
     releases = [*released, *merge_by_quantity(meter.releases[:last])]
     return Outcome(status, meter.history, meter.trace, final, releases, state.weights, model)
+
+
+def network_of(
+    config: Config, images: Images, generator: torch.Generator, device: torch.device | str = "cpu"
+) -> nn.Module:
+    """Return the network of a run, with its initial weights.
+
+    Args:
+        config: one run.
+        images: what the network gets, that is after `prepared`.
+        generator: of the initial weights.
+        device: where the network is.
+    """
+    return models.build(
+        config.model,
+        num_classes=images.num_classes,
+        activation=config.activation,
+        init=config.init,
+        num_features=images.train_images.shape[1] if config.features == "scattering" else None,
+        generator=generator,
+        device=device,
+    )
 
 
 def prepared(config: Config, images: Images) -> tuple[Images, list[Release]]:
@@ -226,10 +240,28 @@ def eager_steps(
     velocity = torch.zeros_like(weights)
     for t, (batch, draw) in enumerate(zip(order, draws, strict=True), start=1):
         batch = batch.to(inputs.device)
-        noisy = noisy_gradient(method, model, weights, to_input(inputs[batch]), labels[batch], t, draw)
-        guard = guard and guard.admit(noisy.releases)
-        weights, velocity, step = update(method, weights, velocity, noisy, t)
-        yield State(weights, noisy, step, is_healthy(method, noisy, weights), t)
+        images = to_input(inputs[batch])
+        state, velocity, guard = take_step(method, model, weights, velocity, images, labels[batch], t, draw, guard)
+        weights = state.weights
+        yield state
+
+
+def take_step(
+    method: Method,
+    model: nn.Module,
+    weights: Tensor,
+    velocity: Tensor,
+    inputs: Tensor,
+    labels: Tensor,
+    t: int,
+    draw: Tensor,
+    guard: Guard | None,
+) -> tuple[State, Tensor, Guard | None]:
+    """Return the state after step t, the velocity and the guard; arguments as `methods.noisy_gradient`."""
+    noisy = noisy_gradient(method, model, weights, inputs, labels, t, draw)
+    guard = guard and guard.admit(noisy.releases)
+    weights, velocity, step = update(method, weights, velocity, noisy, t)
+    return State(weights, noisy, step, is_healthy(method, noisy, weights), t), velocity, guard
 
 
 def graph_steps(

@@ -1,10 +1,12 @@
 """Fixtures shared by the tests: digits, small networks, and an untouched global random state."""
 
+import statistics
+
 import pytest
 import torch
 from torch import nn
 
-from cnndp import data
+from cnndp import data, experiment, results
 from cnndp.data import pixels
 from cnndp.gradients import flatten
 from cnndp.models import build
@@ -55,3 +57,21 @@ def linear():
     for parameter in model.parameters():
         nn.init.uniform_(parameter, -0.03, 0.03, generator=generator)
     return model, flatten(model)
+
+
+@pytest.fixture(scope="session")
+def best_rates():
+    """Return a function: the rate with the highest mean validation accuracy of each method, by a section's records."""
+
+    def best(section, dataset):
+        study = experiment.prepare(section, dataset=dataset, profile="paper")
+        scores = {}
+        for label, config in study.runs:
+            path = results.find(study.root, config)
+            assert path is not None, "a tuned rate needs the records it was chosen by"
+            name, rate = label.rsplit(", rate ", 1)
+            final = results.load_run(path, config)["final"]["test_accuracy"]
+            scores.setdefault(name, {}).setdefault(float(rate), []).append(final)
+        return {name: max(rates, key=lambda rate: statistics.fmean(rates[rate])) for name, rates in scores.items()}
+
+    return best

@@ -1,10 +1,7 @@
 """CIFAR-10's own departures: who gets them, a grid that is as wide for all, rates that follow from records."""
 
-import statistics
-
 import pytest
 
-from cnndp import experiment, results
 from cnndp.presets import CIFAR10_RATES, METHODS, preset
 from cnndp.sections import Options, plan
 from cnndp.sections_cifar10 import BACK, TUNED, cifar10_tuning, fig09_comparison, rates_of, with_mnists_constants
@@ -58,14 +55,6 @@ def test_each_departure_is_put_back_alone():
 
 
 @pytest.mark.skipif(not CIFAR10_RATES, reason="not yet tuned")
-def test_the_rates_are_those_with_the_highest_accuracy_on_validation_images():
-    study = experiment.prepare("cifar10_tuning", dataset="cifar10", profile="paper")
-    scores = {}
-    for label, config in study.runs:
-        path = results.find(study.root, config)
-        assert path is not None, "a tuned rate needs the records it was chosen by"
-        name, rate = label.rsplit(", rate ", 1)
-        final = results.load_run(path, config)["final"]["test_accuracy"]
-        scores.setdefault(TUNED[name], {}).setdefault(float(rate), []).append(final)
-    best = {name: max(rates, key=lambda rate: statistics.fmean(rates[rate])) for name, rates in scores.items()}
+def test_the_rates_are_those_with_the_highest_accuracy_on_validation_images(best_rates):
+    best = {TUNED[name]: rate for name, rate in best_rates("cifar10_tuning", "cifar10").items()}
     assert best == CIFAR10_RATES

@@ -1,11 +1,9 @@
 """Equal terms: the same clip for all of a panel, the same grid for all, and a choice that follows from records."""
 
-import statistics
-
 import pytest
 import torch
 
-from cnndp import data, experiment, results
+from cnndp import data
 from cnndp.sections_equal import PANELS, RATES, TUNED, equal_terms, equal_terms_tuning, rate_of
 
 
@@ -34,14 +32,5 @@ def test_validation_images_are_a_tenth_of_the_training_part_and_no_test_images()
 
 
 @pytest.mark.parametrize("dataset", TUNED)
-def test_the_chosen_rates_are_those_with_the_highest_accuracy_on_validation_images(dataset):
-    study = experiment.prepare("equal_terms_tuning", dataset=dataset, profile="paper")
-    found = {run.label: results.find(study.root, run.config) for run in study.runs}
-    assert all(found.values()), "a tuned rate needs the records it was chosen by"
-    scores = {}
-    for label, config in study.runs:
-        record = results.load_run(found[label], config)
-        name, rate = label.rsplit(", rate ", 1)
-        scores.setdefault(name, {}).setdefault(float(rate), []).append(record["final"]["test_accuracy"])
-    best = {name: max(rates, key=lambda rate: statistics.fmean(rates[rate])) for name, rates in scores.items()}
-    assert TUNED[dataset] == best
+def test_the_chosen_rates_are_those_with_the_highest_accuracy_on_validation_images(best_rates, dataset):
+    assert TUNED[dataset] == best_rates("equal_terms_tuning", dataset)

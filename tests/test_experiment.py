@@ -160,6 +160,19 @@ def test_a_config_that_occurs_twice_is_trained_once(own, tmp_path, trained):
     assert records[0] == records[1]
 
 
+def test_data_are_loaded_once_for_all_runs_that_share_them(own, tmp_path, trained):
+    loaded = []
+
+    def load(config):
+        loaded.append(config.split_seed)
+        return data.load(own, split_seed=config.split_seed)
+
+    runs = [*configs(own), *(config.replace(split_seed=1) for config in configs(own))]
+    sweep(runs, load_images=load, section=SECTION, device=CPU, root=tmp_path)
+    assert len(trained) == 6
+    assert loaded == [0, 1]
+
+
 def test_a_run_made_in_another_section_is_used(own, tmp_path, trained):
     sweep_all(own, tmp_path)
     sweep_all(own, tmp_path, section="eq06_11_polyak", load_images=forbidden)

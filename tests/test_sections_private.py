@@ -1,12 +1,11 @@
 """Sections of the private reading: valid by construction, targets as they are named, rates that follow from records."""
 
-import statistics
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from cnndp import experiment, plots, plots_tuning, results
+from cnndp import experiment, plots, plots_tuning
 from cnndp.accounting import laplace_epsilon
 from cnndp.paper import TABLE_II
 from cnndp.sections import Options, plan
@@ -64,17 +63,8 @@ def test_every_method_is_tuned_with_as_many_rates_on_validation_images():
 
 
 @pytest.mark.parametrize("dataset", TUNED)
-def test_the_rates_are_those_with_the_highest_accuracy_on_validation_images(dataset):
-    study = experiment.prepare("private_tuning", dataset=dataset, profile="paper")
-    scores = {}
-    for label, config in study.runs:
-        path = results.find(study.root, config)
-        assert path is not None, "a tuned rate needs the records it was chosen by"
-        name, rate = label.rsplit(", rate ", 1)
-        final = results.load_run(path, config)["final"]["test_accuracy"]
-        scores.setdefault(name, {}).setdefault(float(rate), []).append(final)
-    best = {name: max(rates, key=lambda rate: statistics.fmean(rates[rate])) for name, rates in scores.items()}
-    assert TUNED[dataset] == best
+def test_the_rates_are_those_with_the_highest_accuracy_on_validation_images(best_rates, dataset):
+    assert TUNED[dataset] == best_rates("private_tuning", dataset)
 
 
 # Figures
