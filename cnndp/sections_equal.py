@@ -12,7 +12,7 @@ from cnndp.config import Config
 from cnndp.presets import preset
 from cnndp.sections_p1 import Labelled
 
-RATES = (0.03, 0.1, 0.3, 1.0, 3.0)
+RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 PLAIN = {"momentum": 0.0}  # also on CIFAR-10, whose presets have it
 POLYAK = {"step": "polyak", "debias": True}
 # The methods of each panel: the preset they start from, and what is changed.
