@@ -68,18 +68,18 @@ class Section(NamedTuple):
 THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
 SECTIONS: dict[str, Section] = {
     "eq01_05_adaptive_noise": Section(
-        p1.eq01_05_adaptive_noise, Size((600,), THREE, 3), cifar10.eq01_05_adaptive_noise, few_steps=100
+        p1.eq01_05_adaptive_noise, Size((600,), THREE, 3), cifar10.eq01_05_adaptive_noise, few_steps=60
     ),
-    "eq06_11_polyak": Section(p1.eq06_11_polyak, Size((300,), THREE, 3), few_steps=100),
-    "table1_settings": Section(p1.table1_settings, Size((600,), THREE, 2), few_steps=100),
-    "fig07_ablation": Section(p1.fig07_ablation, Size((600,), FIVE, 5), few_steps=150),
-    "fig08_loss": Section(p1.fig08_loss, Size((600,), FIVE, 5)),
+    "eq06_11_polyak": Section(p1.eq06_11_polyak, Size((300,), THREE, 3), few_steps=60),
+    "table1_settings": Section(p1.table1_settings, Size((600,), THREE, 2), few_steps=60),
+    "fig07_ablation": Section(p1.fig07_ablation, Size((600,), FIVE, 5), few_steps=100),
+    "fig08_loss": Section(p1.fig08_loss, Size((600,), FIVE, 5), few_steps=100),
     "fig09_comparison": Section(cifar10.fig09_comparison, Size((300, 600, 1200), FIVE)),
     "fig10_thresholds": Section(
         p1.fig10_thresholds,
         Size((300,), FIVE),
         partial(p1.fig10_thresholds, budgets=p1.FEW_BUDGETS),
-        few_steps=150,
+        few_steps=60,
     ),
     "equal_terms_tuning": Section(equal.equal_terms_tuning, Size((300,), (0,))),
     "cifar10_tuning": Section(cifar10.cifar10_tuning, Size((100,), (0,)), datasets=("cifar10",)),

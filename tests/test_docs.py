@@ -38,7 +38,7 @@ LEAVES: dict[str, set[str]] = {
     "curves": {"accounting", "checks", "composition", "ledger"},
     "filters": {"accounting", "checks", "ledger", "plan"},
     "diagrams": set(),
-    "field": set(),
+    "field": {"paper"},
     "batches": {"checks"},
     "ledger": {"checks"},
     "fetch": {"checks"},
