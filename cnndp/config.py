@@ -49,6 +49,7 @@ class Config:
     features: str = "none"  # what the network gets: images, or "scattering" features, privately prepared
     mean_noise: float | None = None  # of that preparation: standard deviation of the noise on the sum of features
     moment_noise: float | None = None  # and on the sum of each of the two second moments
+    projection: int | None = None  # d: how many random mixtures of the prepared features the network gets; None for all
 
     model: str = "mnist_cnn"
     activation: str = "tanh"
@@ -108,6 +109,8 @@ class Config:
         one_of(("batch", "train"), l2_over=self.l2_over)
         at_least(1, num_steps=self.num_steps, batch_size=self.batch_size)
         at_least(0, seed=self.seed, split_seed=self.split_seed)
+        if self.projection is not None:
+            at_least(1, projection=self.projection)
         positive(growth=self.growth, nominal_sensitivity=self.nominal_sensitivity, delta=self.delta)
         below_one(delta=self.delta, loss_share=self.loss_share)
         non_negative(
@@ -131,6 +134,11 @@ class Config:
                 f"features={self.features!r} with model={self.model!r}, mean_noise={self.mean_noise}, "
                 f"moment_noise={self.moment_noise}: model='scattering_linear' needs features='scattering' and noise on "
                 "both of their statistics (15 and 20 suit 60,000 images), and no other network takes them"
+            )
+        if self.projection is not None and not scattering:
+            raise ValueError(
+                f"projection={self.projection} with features={self.features!r}: only features are projected; "
+                "pass features='scattering', or projection=None"
             )
         if (self.clip == "none") != (self.clip_norm is None):
             raise ValueError(

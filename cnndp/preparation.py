@@ -107,6 +107,23 @@ def prepare_images(features: Images, num_records: int, **options: Any) -> tuple[
     return features._replace(train_images=train, test_images=test), preparation
 
 
+def project(rows: Tensor, size: int, generator: Generator) -> Tensor:
+    """Return random mixtures of features, each row over its L2 norm, `[N, d]`.
+
+    The matrix is drawn without a look at the data, so it is public and costs nothing.
+
+    Args:
+        rows: `[N, D]`.
+        size: d.
+        generator: CPU generator of the matrix `[D, d]`.
+
+    >>> project(torch.eye(3), 5, Generator().manual_seed(0)).norm(dim=1)
+    tensor([1.0000, 1.0000, 1.0000])
+    """
+    at_least(1, size=size)
+    return unit(rows @ torch.randn(rows.shape[1], size, generator=generator))
+
+
 def statistics(mean_noise: float, moment_noise: float) -> tuple[Statistic, ...]:
     """Return what `prepare` releases with these noises, in order: known before any data is read.
 

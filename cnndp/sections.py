@@ -10,6 +10,7 @@ from cnndp import sections_frontier as front
 from cnndp import sections_p1 as p1
 from cnndp import sections_p2 as p2
 from cnndp import sections_private as private
+from cnndp import sections_survive as survive
 from cnndp.batches import steps_per_epoch
 from cnndp.checks import at_least, one_of
 from cnndp.config import READINGS, Config
@@ -92,6 +93,11 @@ SECTIONS: dict[str, Section] = {
     "private_fig10": Section(private.private_fig10, Size((300,), FIVE), datasets=p2.DATASETS),
     "frontier": Section(front.frontier, Size((300,), FIVE)),
     "frontier_table2": Section(front.frontier_table2, Size((300, 1200), FIVE), datasets=p2.DATASETS),
+    "survive_tuning": Section(survive.survive_tuning, Size((300,), (0,)), datasets=p2.DATASETS),
+    "survive_steps": Section(survive.survive_steps, Size((300,), FIVE), datasets=p2.DATASETS),
+    "survive_cap": Section(survive.survive_cap, Size((300,), FIVE), datasets=p2.DATASETS),
+    "survive_laplace_tuning": Section(survive.survive_laplace_tuning, Size((300,), (0,)), datasets=p2.DATASETS),
+    "survive_laplace": Section(survive.survive_laplace, Size((300,), FIVE), datasets=p2.DATASETS),
     "private_p2": Section(private.private_p2, Size((720, 4800), FIVE), datasets=p2.DATASETS),
 }
 PROFILES = ("small", "reduced", "paper")

@@ -17,7 +17,7 @@ from cnndp.losses import LOSSES
 from cnndp.methods import Method, Noisy, Step, compose, is_healthy, noisy_gradient, update
 from cnndp.noise import unit_noise
 from cnndp.plan import Guard, Plan
-from cnndp.preparation import prepare_images
+from cnndp.preparation import prepare_images, project
 from cnndp.private import intended, one_off
 from cnndp.randomness import generator_for, streams
 
@@ -191,7 +191,17 @@ def prepared(config: Config, images: Images) -> tuple[Images, list[Release]]:
         moment_noise=config.moment_noise,
         generator=generator_for(config.seed, "features"),
     )
-    return rows, one_off(config)
+    return rows if config.projection is None else projected(rows, config), one_off(config)
+
+
+def projected(rows: Images, config: Config) -> Images:
+    """Return prepared features of both parts through the same random matrix, one for each seed."""
+    assert config.projection is not None  # asked for only then
+    train, test = (
+        project(part, config.projection, generator_for(config.seed, "projection"))
+        for part in (rows.train_images, rows.test_images)
+    )
+    return rows._replace(train_images=train, test_images=test)
 
 
 def as_they_are(rows: Tensor) -> Tensor:

@@ -66,6 +66,7 @@ UPPER = (
     "sections_p2",
     "sections_private",
     "sections_frontier",
+    "sections_survive",
     "sections",
     "graphs",
     "training",
