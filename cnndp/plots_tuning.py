@@ -12,6 +12,7 @@ from cnndp.plots import STYLE, band, legend_below, mean_and_std, panels, style
 from cnndp.report import STATISTICS, by_label
 
 PRIVATE = re.compile(r"(?P<name>.+) \((?P<panel>private, [^)]+)\)")
+EXACT = re.compile(r"(?P<name>.+), (?P<panel>ε = [^,]+)")
 
 
 def panel_and_name(label: str) -> tuple[str, str]:
@@ -19,8 +20,10 @@ def panel_and_name(label: str) -> tuple[str, str]:
 
     >>> panel_and_name("DP-SGD (private, ε = 8)"), panel_and_name("no clip: SGD"), panel_and_name("CDP")
     (('private, ε = 8', 'DP-SGD'), ('no clip', 'SGD'), ('', 'CDP'))
+    >>> panel_and_name("growth 2, ε = 3")
+    ('ε = 3', 'growth 2')
     """
-    found = PRIVATE.fullmatch(label)
+    found = PRIVATE.fullmatch(label) or EXACT.fullmatch(label)
     if found:
         return found["panel"], found["name"]
     panel, colon, name = label.partition(": ")

@@ -117,8 +117,9 @@ def project(rows: Tensor, size: int, generator: Generator) -> Tensor:
         size: d.
         generator: CPU generator of the matrix `[D, d]`.
 
-    >>> project(torch.eye(3), 5, Generator().manual_seed(0)).norm(dim=1)
-    tensor([1.0000, 1.0000, 1.0000])
+    >>> mixtures = project(torch.eye(3), 5, Generator().manual_seed(0))
+    >>> mixtures.shape, torch.allclose(mixtures.norm(dim=1), torch.ones(3))
+    (torch.Size([3, 5]), True)
     """
     at_least(1, size=size)
     return unit(rows @ torch.randn(rows.shape[1], size, generator=generator))

@@ -1,6 +1,6 @@
 """Text from records: tables, verdicts, source notes and single numbers, for notebooks, book and README."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -238,19 +238,32 @@ def interaction_note(results: Sequence[Result], small: float = 0.1, large: float
             config = record["config"]
             key = (config["max_step"], budget_of(record))
             final.setdefault(key, {})[config["seed"]] = STATISTICS["final"](record)
-    budgets = sorted({budget for _, budget in final})
-    if not budgets or any((threshold, budget) not in final for threshold in (small, large) for budget in budgets):
-        return "The runs at hand do not hold both thresholds at all budgets."
-    low, high = budgets[0], budgets[-1]
+    words = "At a budget of {:g} a step, the threshold {:g} instead of {:g}"
+    return contrast_note(final, small, large, words) or "The runs at hand do not hold both thresholds at all budgets."
+
+
+def contrast_note(
+    final: Mapping[tuple[float, float], Mapping[int, float]], small: float, large: float, words: str
+) -> str:
+    """Return what `small` instead of `large` changes at the least and at the most, and the interaction; "" without.
+
+    Args:
+        final: accuracy in percent by (setting, amount) and seed.
+        small, large: the settings to compare.
+        words: with places for the amount, the small and the large setting.
+    """
+    amounts = sorted({amount for _, amount in final})
+    if not amounts or any((setting, amount) not in final for setting in (small, large) for amount in amounts):
+        return ""
+    low, high = amounts[0], amounts[-1]
     gains = {
-        budget: {seed: final[small, budget][seed] - final[large, budget][seed] for seed in final[small, budget]}
-        for budget in (low, high)
+        amount: {seed: final[small, amount][seed] - final[large, amount][seed] for seed in final[small, amount]}
+        for amount in (low, high)
     }
     contrast = [gains[low][seed] - gains[high][seed] for seed in gains[low] if seed in gains[high]]
     lines = [
-        f"- At a budget of {budget:g} a step, the threshold {small:g} instead of {large:g} changes the accuracy by "
-        f"{spread(list(gains[budget].values()))} points."
-        for budget in (low, high)
+        f"- {words.format(amount, small, large)} changes the accuracy by {spread(list(gains[amount].values()))} points."
+        for amount in (low, high)
     ]
     return "\n".join([*lines, f"- The difference of the two, the interaction: {interval(contrast)}."])
 

@@ -94,7 +94,9 @@ def survive_cap(dataset: str, num_steps: int) -> Labelled:
     """The de-biased Polyak step with every cap at three epsilons, on the validation part, for Fig. 10's question."""
     label = "Polyak, cap and de-bias"
     return {
-        f"cap {rate:g}, ε = {epsilon:g}": row(label, dataset, num_steps, epsilon, rate, **validation(dataset))
+        f"{name_of('cap', epsilon)}, rate {rate:g}": row(
+            label, dataset, num_steps, epsilon, rate, **validation(dataset)
+        )
         for epsilon in CAP_EPSILONS
         for rate in RATES
     }

@@ -63,6 +63,7 @@ OTHER = {
     "loss_share": 0.1,
     "mean_noise": 16.0,
     "moment_noise": 21.0,
+    "projection": 7,
     "numerics_version": NUMERICS_VERSION + 1,
 }
 SCATTERING = {
@@ -101,7 +102,7 @@ def test_every_field_has_another_value_here():
 
 def base_for(name):
     """A Config in which the field `name` alone can take its value of OTHER."""
-    if name in ("features", "mean_noise", "moment_noise"):
+    if name in ("features", "mean_noise", "moment_noise", "projection"):
         return Config(**SCATTERING)
     if name in ("target_epsilon", "delta", "loss_clip", "loss_share"):
         return Config(**PRIVATE)

@@ -84,6 +84,7 @@ UPPER = (
     "plots_p2",
     "plots_tuning",
     "plots_frontier",
+    "survive",
     "canaries",
     "audit_bounds",
     "audit_runs",

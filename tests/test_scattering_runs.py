@@ -96,3 +96,35 @@ def test_a_record_of_features_replays_and_another_seed_has_other_statistics(few_
     prepared = [training.prepared(config_of(seed=seed), few_features)[0].train_images for seed in (0, 0, 1)]
     assert torch.equal(prepared[0], prepared[1])
     assert not torch.equal(prepared[0], prepared[2])
+
+
+def test_a_projection_is_public_the_same_for_both_parts_and_costs_nothing(few_features):
+    plain, mixed = train(config_of(), few_features), train(config_of(projection=20), few_features)
+    assert len(mixed.weights) == 10 * 20
+    assert mixed.releases == plain.releases
+    assert mixed.final["test_accuracy"] > 30  # mixtures of both parts by one matrix; chance is 10
+    again = train(config_of(projection=20, seed=1, num_steps=1), few_features)
+    assert again.history["test_loss"] != mixed.history["test_loss"][:2]
+
+
+def test_laplace_noise_on_projected_features_is_clipped_and_counted_in_its_own_norm(few_features):
+    config = config_of(projection=20, mechanism="laplace", clip="example_l1", clip_norm=0.5)
+    outcome = train(config, few_features)
+    assert [release.norm for release in outcome.releases] == ["l2", "l2", "l2", "l1"]
+    assert outcome.releases[-1].sensitivity == 0.5
+    assert exact_epsilon(outcome.releases).epsilon <= 4.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"projection": 0}, "projection=0 must be a whole number; the smallest allowed is 1"),
+        (
+            {"projection": 5, "features": "none", "model": "mnist_cnn", "mean_noise": None, "moment_noise": None},
+            "projection=5 with features='none': only features are projected",
+        ),
+    ],
+)
+def test_a_projection_of_nothing_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        config_of(**changes)

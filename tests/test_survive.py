@@ -1,0 +1,185 @@
+"""What survives: comparisons at equal exact epsilon, tuned alike, and sentences that follow from the numbers."""
+
+from statistics import fmean
+
+import pytest
+
+from cnndp import survive
+from cnndp.experiment import Result
+from cnndp.sections import Options, plan
+from cnndp.sections_equal import rate_of
+from cnndp.sections_survive import EPSILONS, RATES, ROWS, TUNED, UNTUNED
+from cnndp.survive import Effect, effects, good_range, verdict
+
+SECTIONS = ("survive_tuning", "survive_steps", "survive_cap", "survive_laplace_tuning", "survive_laplace")
+
+
+def runs_of(section):
+    return plan(section, Options("mnist", profile="paper"))
+
+
+def made(label, *finals):
+    return [
+        Result(label, {"config": {"seed": seed}, "final": {"test_accuracy": final}})
+        for seed, final in enumerate(finals)
+    ]
+
+
+# Runs
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_what_is_compared_spends_the_same_exact_epsilon_and_is_private(section):
+    for label, config in runs_of(section):
+        assert config.reading == "private"
+        assert config.target_epsilon == survive.parsed(label)[1]
+        assert config.sampling == "poisson"
+        assert config.features == "scattering"
+
+
+@pytest.mark.parametrize("section", ["survive_tuning", "survive_cap", "survive_laplace_tuning"])
+def test_every_name_is_tuned_on_the_same_grid_and_never_on_test_images(section):
+    grids = {}
+    for label, config in runs_of(section):
+        name, epsilon, rate = survive.parsed(label)
+        assert config.split == "official validation"
+        assert rate_of(config) == rate
+        grids.setdefault((name, epsilon, config.seed), []).append(rate)
+    assert all(grid == list(RATES) for grid in grids.values())
+
+
+@pytest.mark.parametrize("section", ["survive_steps", "survive_laplace"])
+def test_final_runs_have_five_seeds_and_differ_from_the_tuned_ones_in_split_and_rate_alone(section):
+    tuning = {}
+    for label, config in runs_of("survive_laplace_tuning" if section == "survive_laplace" else "survive_tuning"):
+        tuning.setdefault(survive.parsed(label)[:2], config)
+    finals = {}
+    for label, config in runs_of(section):
+        assert config.split == "official"
+        finals.setdefault(label, []).append(config.seed)
+        name, epsilon, _ = survive.parsed(label)
+        if name not in UNTUNED:
+            one, other = config.to_dict(), tuning[name, epsilon].to_dict()
+            assert {key for key in one if one[key] != other[key]} <= {"split", "seed", "learning_rate", "max_step"}
+    assert all(seeds == [0, 1, 2, 3, 4] for seeds in finals.values())
+
+
+def test_each_row_differs_from_the_fixed_step_by_its_idea_alone():
+    runs = {label: config for label, config in runs_of("survive_steps") if config.seed == 0}
+    for epsilon in EPSILONS:
+        base = runs[f"growth 1, ε = {epsilon:g}"].to_dict()
+        for name, changes in {**ROWS, **UNTUNED}.items():
+            own = runs[f"{name}, ε = {epsilon:g}"].to_dict()
+            allowed = {*changes, "learning_rate", "max_step"}
+            assert {key for key in own if own[key] != base[key]} <= allowed, name
+
+
+def test_laplace_and_its_twin_differ_in_noise_and_clip_alone():
+    runs = {label: config.to_dict() for label, config in runs_of("survive_laplace") if config.seed == 0}
+    pairs = [(label, label.replace("Laplace", "Gaussian")) for label in runs if label.startswith("Laplace")]
+    assert len(pairs) == 8
+    for one, other in pairs:
+        differ = {key for key in runs[one] if runs[one][key] != runs[other][key]}
+        assert differ <= {"mechanism", "clip", "clip_norm", "learning_rate"}
+
+
+@pytest.mark.parametrize("dataset", TUNED)
+def test_the_rates_are_those_with_the_highest_accuracy_on_validation_images(best_rates, dataset):
+    chosen = {**best_rates("survive_tuning", dataset), **best_rates("survive_laplace_tuning", dataset)}
+    assert TUNED[dataset] == chosen
+
+
+# Numbers and sentences
+
+
+def test_effects_are_paired_by_seed_within_an_epsilon():
+    results = [
+        *made("growth 1, ε = 1", 90.0, 92.0),
+        *made("growth 2, ε = 1", 91.0, 95.0, 99.0),
+        *made("growth 1, ε = 3", 50.0),
+        *made("decayed, ε = 2", 10.0),
+    ]
+    found = effects(results, survive.against_fixed(results))
+    assert found == [Effect("growth 2", 1.0, [1.0, 3.0])]
+
+
+@pytest.mark.parametrize(
+    ("values", "gains", "loses"),
+    [([1.0, 2.0], True, False), ([-1.0, -2.0], False, True), ([-1.0, 1.0], False, False), ([5.0], False, False)],
+)
+def test_only_an_interval_off_zero_counts(values, gains, loses):
+    effect = Effect("growth 2", 1.0, values)
+    assert (effect.gains, effect.loses) == (gains, loses)
+
+
+def test_the_sentence_turns_with_the_numbers():
+    up, down = Effect("a", 1.0, [1.0, 1.0]), Effect("a", 3.0, [-2.0, -2.0])
+    assert "gains 1 time and loses 1 time" in verdict([up, down], "it")
+    assert "gains 2 times and loses 0 times" in verdict([up, up], "it")
+    assert "from -2.00 to 1.00 points" in verdict([up, down], "it")
+    assert "no pair" in verdict([], "it")
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ({1.0: 98.0}, (1.0, 1.0)),
+        ({1.0: 97.6, 3.0: 98.0, 10.0: 97.4}, (1.0, 3.0)),
+        ({1.0: 98.0, 3.0: 90.0, 10.0: 98.0}, (1.0, 1.0)),
+    ],
+)
+def test_a_good_range_is_one_piece_around_the_best(rates, expected):
+    assert good_range(rates) == expected
+
+
+def test_a_label_without_epsilon_is_refused():
+    with pytest.raises(ValueError, match="label='noise-free' names no epsilon"):
+        survive.parsed("noise-free")
+
+
+def test_the_forest_has_a_panel_for_each_epsilon_a_diamond_at_the_mean_and_a_dot_for_each_seed():
+    found = [Effect("growth 2", 1.0, [1.0, 3.0]), Effect("decayed", 3.0, [-1.0])]
+    figure = survive.forest(found)
+    first, second = figure.axes
+    assert first.get_title() == "exact ε = 1"
+    diamonds = [line for line in first.lines if line.get_marker() == "D"]
+    assert [list(line.get_xdata()) for line in diamonds] == [[fmean([1.0, 3.0])]]
+    dots = [line for line in second.lines if line.get_marker() == "."]
+    assert [list(line.get_xdata()) for line in dots] == [[-1.0]]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["growth 2", "decayed"]
+
+
+def test_laplace_is_compared_with_gaussian_and_its_best_dimension_is_named():
+    results = [
+        *made("Gaussian, d = 20, ε = 1", 80.0, 80.0),
+        *made("Laplace, d = 20, ε = 1", 70.0, 72.0),
+        *made("Laplace, d = 100, ε = 1", 60.0, 62.0),
+    ]
+    pairs = survive.laplace_pairs(results)
+    assert [effect.values for effect in effects(results, pairs)] == [[-10.0, -8.0]]
+    note = survive.laplace_note(results)
+    assert "best at d = 20 (71.00 %), at d = 100 it is down to 61.00 %" in note
+    assert len(survive.by_dimension(results).axes) == 1
+
+
+def test_the_interaction_of_cap_and_epsilon_is_that_of_the_inner_caps():
+    finals = {(1, 0.5): 1, (3, 0.5): 9, (10, 0.5): 5, (30, 0.5): 1, (1, 8): 1, (3, 8): 4, (10, 8): 6, (30, 8): 1}
+    results = [
+        result
+        for (cap, epsilon), final in finals.items()
+        for result in made(f"cap, ε = {epsilon:g}, rate {cap:g}", float(final), float(final))
+    ]
+    note = survive.cap_note(results)
+    assert "At exact ε = 0.5 a cap of 3 instead of 10 changes the accuracy by 4.00" in note
+    assert "the interaction: 6.00 points" in note
+    assert len(survive.by_cap(results).axes[0].get_legend_handles_labels()[1]) == 2
+    assert "not hold enough caps" in survive.cap_note(results[:2])
+
+
+def test_the_width_table_names_the_best_rate_and_what_the_worst_loses():
+    results = [
+        *made("growth 1, ε = 1, rate 300", 97.0),
+        *made("growth 1, ε = 1, rate 1000", 98.0),
+        *made("growth 1, ε = 1, rate 3000", 97.7),
+    ]
+    assert "| growth 1 | 1 | 1000 | 98.00 | 1.00 | 1000 to 3000 |" in survive.width_table(results)
