@@ -9,6 +9,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from cnndp.precision import network_precision
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+PART = 250  # examples at once on a CPU: on 1,500 the network for CIFAR-10 takes 0.7 times as long in parts
 
 
 def refuse_batch_statistics(model: nn.Module) -> None:
@@ -66,17 +67,21 @@ def losses_of(logits: Tensor, labels: Tensor, loss: Loss, dtype: torch.dtype) ->
 def batch_gradient(
     model: nn.Module, vector: Tensor, inputs: Tensor, labels: Tensor, loss: Loss, *, precision: str = "float32"
 ) -> tuple[Tensor, Tensor]:
-    """Return the losses `[B]` and the *sum* of their gradients `[P]`, in one backward pass.
+    """Return the losses `[B]` and the *sum* of their gradients `[P]`, on a CPU a part of the batch after the other.
 
     Raises:
         ValueError: when a layer of `model` uses batch statistics.
     """
     refuse_batch_statistics(model)
     vector = vector.detach().requires_grad_(True)
-    with torch.enable_grad(), network_precision(precision, vector.device):
-        losses = losses_of(predict(model, vector, inputs), labels, loss, vector.dtype)
-        (gradient,) = torch.autograd.grad(losses.sum(), vector)
-    return losses.detach(), gradient
+    size = PART if vector.device.type == "cpu" else max(1, len(labels))
+    losses, gradients = [], []
+    for images, targets in zip(torch.split(inputs, size), torch.split(labels, size), strict=True):
+        with torch.enable_grad(), network_precision(precision, vector.device):
+            part = losses_of(predict(model, vector, images), targets, loss, vector.dtype)
+            gradients += torch.autograd.grad(part.sum(), vector)
+        losses.append(part.detach())
+    return torch.cat(losses), torch.stack(gradients).sum(dim=0) if len(gradients) > 1 else gradients[0]
 
 
 def per_example_gradients(

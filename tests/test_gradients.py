@@ -7,6 +7,7 @@ import torch
 import twins
 from torch import nn
 
+from cnndp import gradients
 from cnndp.clipping import example_clipped_sum
 from cnndp.gradients import batch_gradient, flatten, per_example_gradients, predict, refuse_batch_statistics, unflatten
 from cnndp.losses import LOSSES
@@ -90,6 +91,22 @@ def test_unflatten_refuses_a_vector_of_another_length(network):
 def test_predict_at_the_models_own_weights_is_the_model(subject, batch):
     model, weights = subject
     torch.testing.assert_close(predict(model, weights, batch[0]), model(batch[0]))
+
+
+@pytest.mark.parametrize("size", [1, 7, 24, 100])
+def test_a_batch_in_parts_gives_the_losses_and_the_sum_of_the_whole(network, batch, monkeypatch, size):
+    model, weights = network()
+    losses, total = batch_gradient(model, weights, *batch, LOSSES["cross_entropy"])
+    monkeypatch.setattr(gradients, "PART", size)
+    in_parts = batch_gradient(model, weights, *batch, LOSSES["cross_entropy"])
+    torch.testing.assert_close(in_parts, (losses, total))
+
+
+def test_an_empty_batch_has_no_losses_and_a_gradient_of_zeros(network, batch):
+    model, weights = network()
+    losses, total = batch_gradient(model, weights, batch[0][:0], batch[1][:0], LOSSES["cross_entropy"])
+    assert len(losses) == 0
+    assert torch.equal(total, torch.zeros_like(weights))
 
 
 @pytest.mark.parametrize("function", [batch_gradient, per_example_gradients])
