@@ -75,7 +75,8 @@ def batch_gradient(
     refuse_batch_statistics(model)
     vector = vector.detach().requires_grad_(True)
     size = PART if vector.device.type == "cpu" else max(1, len(labels))
-    losses, gradients = [], []
+    losses: list[Tensor] = []
+    gradients: list[Tensor] = []
     for images, targets in zip(torch.split(inputs, size), torch.split(labels, size), strict=True):
         with torch.enable_grad(), network_precision(precision, vector.device):
             part = losses_of(predict(model, vector, images), targets, loss, vector.dtype)

@@ -25,7 +25,7 @@ GROWTH = 2.0
 # CDP go without momentum because DPGDM is DP-SGD with it.
 CIFAR10: dict[str, Any] = {"normalise": True, "init": "kaiming"}
 CIFAR10_PLAIN = ("dp_sgd", "cdp")
-CIFAR10_RATES: dict[str, float] = {}
+CIFAR10_RATES = {"cnn_dp_gan": 0.1, "cnn_dp_gan_polyak": 0.1, "dp_sgd": 10.0, "dpgdm": 3.0, "cdp": 10.0}
 MOMENTUM = 0.9
 
 CLIPPED_GAUSSIAN = {"mechanism": "gaussian", "clip": "example_l2", "clip_norm": BASELINE_CLIP}

@@ -54,7 +54,6 @@ def test_each_departure_is_put_back_alone():
         assert runs[label] == base.replace(**change) != base
 
 
-@pytest.mark.skipif(not CIFAR10_RATES, reason="not yet tuned")
 def test_the_rates_are_those_with_the_highest_accuracy_on_validation_images(best_rates):
     best = {TUNED[name]: rate for name, rate in best_rates("cifar10_tuning", "cifar10").items()}
     assert best == CIFAR10_RATES
