@@ -1,4 +1,4 @@
-"""Command line: `python -m cnndp data | run | sweep | replay | status | bench`. Experiments without Jupyter."""
+"""Command line: `python -m cnndp data | run | sweep | audit | replay | status | bench`. Experiments without Jupyter."""
 
 import ast
 import sys
@@ -84,6 +84,19 @@ def bench(device: str, repeats: int, threads: int | None) -> None:
     record = benchmark.measure(experiment.pick_device(device), repeats=repeats)
     path = results.save(record, benchmark.path_for(results.default_root(), record), refresh=True)
     click.echo(f"{cost.all_tables(record)}\n\n{cost.targets_table(record)}\n\nwritten to {path}")
+
+
+@main.command("audit")
+@click.argument("kinds", nargs=-1)
+@click.option("--seeds", default=None, type=click.IntRange(1), help="For each audit; the book's numbers without it.")
+def audit_command(kinds: tuple[str, ...], seeds: int | None) -> None:
+    """Attack private runs and planted mistakes, on digits, and store what was found: about 20 minutes for all KINDS."""
+    from cnndp import audits  # here, since its libraries are slow to import
+
+    for kind in kinds or audits.KINDS:
+        record = audits.make(kind, seeds)
+        path = results.save(record, audits.path_for(results.default_root(), kind), refresh=True)
+        click.echo(f"{audits.source(record)}\nwritten to {path}")
 
 
 @main.command("replay")

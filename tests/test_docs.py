@@ -92,6 +92,7 @@ UPPER = (
     "audit",
     "membership",
     "audit_plots",
+    "audits",
     "__main__",
 )
 
