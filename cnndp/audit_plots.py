@@ -64,3 +64,30 @@ def detections(rows: Sequence[Row]) -> Figure:
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     return figure
+
+
+def areas(rows: Sequence[Row]) -> Figure:
+    """Draw the area of each membership attack with its interval, one row a network and attack, one mark a seed.
+
+    Args:
+        rows: of `membership.attack`.
+    """
+    names = list(dict.fromkeys((row["reading"], row["attack"]) for row in rows))
+    figure, (axes,) = panels(1, height=0.55 * len(names) + 1.1)
+    figure.set_figwidth(8)
+    least = max(row["smallest_auc"] for row in rows)
+    axes.axvspan(1 - least, least, color="0.85", label="not told from guessing")
+    for place, name in enumerate(names):
+        chosen = [row for row in rows if (row["reading"], row["attack"]) == name]
+        for number, row in enumerate(chosen):
+            height = place + 0.18 * (number - (len(chosen) - 1) / 2)
+            axes.plot(row["auc_interval"], [height, height], color=COLOURS[0], linewidth=1.5)
+            axes.plot(row["auc"], height, "o", color=COLOURS[0], markersize=5)
+    axes.axvline(0.5, color="0.35", linewidth=0.8)
+    axes.set(xlabel="area under the curve of hits against false alarms", yticks=range(len(names)))
+    axes.set_yticklabels([f"{reading}: {attack}" for reading, attack in names])
+    axes.xaxis.set_major_locator(AutoLocator())
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.legend(frameon=False, fontsize=9)
+    return figure

@@ -44,6 +44,17 @@ TUNED: dict[str, dict[str, float]] = {
         "clip 0.5: growth": 1.0,
         "clip 0.5: Polyak": 1.0,
     },
+    "fashion_mnist": {
+        "no clip: SGD": 0.3,
+        "no clip: momentum": 0.1,
+        "no clip: growth": 0.3,
+        "no clip: Polyak": 1.0,
+        "clip 0.5: SGD": 3.0,
+        "clip 0.5: momentum": 0.3,
+        "clip 0.5: zCDP": 3.0,
+        "clip 0.5: growth": 3.0,
+        "clip 0.5: Polyak": 3.0,
+    },
 }
 
 

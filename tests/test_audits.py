@@ -1,0 +1,92 @@
+"""Stored audits: made, sealed and read again; the sentence and the live check turn with the rows."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+
+from cnndp import audit_plots, audits, results
+from cnndp.__main__ import main
+from cnndp.controls import CONTROLS, CORRECT
+
+TESTS = Path(__file__).parent
+NOTEBOOK = TESTS.parent / "notebooks" / "audit.ipynb"
+
+
+@pytest.fixture
+def one_control(monkeypatch):
+    """Leave one planted mistake and the correct mechanism, so that a test takes seconds."""
+    monkeypatch.setattr(audits, "CONTROLS", CONTROLS[:1])
+    monkeypatch.setattr(audits, "CORRECT", CORRECT[:1])
+
+
+def row(control, caught, expected="audit"):
+    return {"control": control, "caught": caught, "expected": expected}
+
+
+def test_detections_are_stored_sealed_and_come_out_again(one_control, tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
+    outcome = CliRunner().invoke(main, ["audit", "detections", "--seeds", "1"])
+    assert outcome.exit_code == 0, outcome.output
+    record = results.load(tmp_path / "audits" / "detections.json")
+    assert [(one["control"], one["caught"]) for one in record["rows"]] == [
+        ("correct, Gaussian", False),
+        ("half the noise, Gaussian", True),
+    ]
+    assert "2 rows of `book/results/audits/detections.json`" in audits.source(record)
+    assert audits.live_check(record) == "pass"
+    planted = record["rows"][1]
+    assert audits.live_check({"rows": [{**planted, "bound": planted["bound"] + 1.0}]}).startswith("fail: bound")
+    assert audits.live_check({"rows": [{**planted, "caught_by": "guard"}]}).startswith("fail: caught by 'audit'")
+
+
+def test_an_unknown_kind_or_parameter_is_refused_with_the_closest():
+    with pytest.raises(ValueError, match=r"kind='detection' is not known; did you mean 'detections'\?"):
+        audits.make("detection")
+    with pytest.raises(ValueError, match=r"parameter='seed' is not known; did you mean 'seeds'\?"):
+        audits.from_notebook({"measure": False, "seed": 1})
+    with pytest.raises(ValueError, match="seeds=0 must be a whole number"):
+        audits.make("detections", 0)
+
+
+def test_audits_that_are_missing_or_changed_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
+    with pytest.raises(results.RecordError, match=r"bounds\.json is missing"):
+        audits.from_notebook({"measure": False, "seeds": None})
+
+
+def test_every_kind_plans_its_runs_with_the_seeds_asked_for(digits):
+    for kind, tasks in audits.KINDS.items():
+        planned = list(tasks(digits, 2))
+        assert len(planned) % 2 == 0, kind
+        assert len(list(tasks(digits, 4))) == 2 * len(planned)
+
+
+def test_the_sentence_counts_mistakes_runs_and_false_alarms():
+    rows = [row("a", True), row("a", True), row("b", True), row("b", False), row("as it is", False, "nothing")]
+    assert audits.summary(rows) == (
+        "1 of 2 planted mistakes are caught in every run (3 of 4 runs), and 0 of 1 runs of the correct mechanism are "
+        "called wrong."
+    )
+
+
+def test_areas_have_a_row_for_each_network_and_attack_and_a_mark_for_each_seed():
+    shared = {"attack": "low loss", "smallest_auc": 0.55}
+    rows = [
+        {**shared, "reading": reading, "auc": auc, "auc_interval": [auc - 0.1, auc + 0.1]}
+        for reading, auc in (("private", 0.5), ("private", 0.52), ("reconstructed", 0.7))
+    ]
+    (axes,) = audit_plots.areas(rows).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["private: low loss", "reconstructed: low loss"]
+    assert sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o") == [0.5, 0.52, 0.7]
+
+
+def test_every_pitfall_of_the_page_names_a_test_that_exists():
+    text = "\n".join(cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
+    named = re.findall(r"\| `(test_\w+\.py)`: ([^|]+) \|", text)
+    assert len(named) >= 14
+    for file, words in named:
+        function = "def test_" + words.strip().replace(" ", "_") + "("
+        assert function in (TESTS / file).read_text(encoding="utf-8"), (file, words)
