@@ -7,7 +7,14 @@ from cnndp.experiment import Experiment, Result
 from cnndp.results import Record
 from cnndp.sections import SECTIONS
 
-VERDICTS = ("reproduced", "not reproduced", "inconsistent within the paper", "not testable", "not yet run")
+VERDICTS = (
+    "reproduced",
+    "not reproduced",
+    "inconsistent within the paper",
+    "inconsistent with its source",
+    "not testable",
+    "not yet run",
+)
 PROFILES = {"cifar10": "reduced"}  # the size at which the book shows a dataset; "paper" where none is named
 # What both papers are quoted for: the best and the worst of P1, its abstract, and P2's Table 3.
 HEADLINES = (

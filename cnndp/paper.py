@@ -26,6 +26,7 @@ READINGS = ("printed", "reconstructed", "private")
 BASELINES = ("DPGDM", "DP-SGD", "CDP")
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not yet run"
 INCONSISTENT, NOT_TESTABLE = "inconsistent within the paper", "not testable"
+MISQUOTED = "inconsistent with its source"
 FASHION_LIKELY_TOTAL = 560.0  # Table II prints 960, which leaves the pattern of its own column
 
 Run = Mapping[str, Any]
@@ -58,7 +59,7 @@ class Stated(NamedTuple):
         section: the section whose runs test it, "" for none.
         dataset: the dataset it is about, "" for none.
         where: Config fields that select the runs, each a value or a pair (operator, number).
-        note: what to know; opens with "Inconsistent:" or "Not testable:" where that is the verdict.
+        note: what to know; opens with "Inconsistent:", "Source:" or "Not testable:" where that is the verdict.
     """
 
     key: str
@@ -360,7 +361,8 @@ def tolerance(unit: str, std: float) -> float:
 
 def verdict(claim: Stated, values: Mapping[str, Mapping[int, float]]) -> str:
     """Return the verdict on a claim from its values by label and seed (as `values_by_label` gives them)."""
-    for opening, fixed in (("Inconsistent:", INCONSISTENT), ("Not testable:", NOT_TESTABLE)):
+    openings = {"Inconsistent:": INCONSISTENT, "Source:": MISQUOTED, "Not testable:": NOT_TESTABLE}
+    for opening, fixed in openings.items():
         if claim.note.startswith(opening):
             return fixed
     if not all(values.values()):
@@ -438,7 +440,7 @@ def compare(records: Records, *, stated: Sequence[Stated] = STATED) -> pd.DataFr
 
     >>> frame = compare({})
     >>> sorted(set(frame["verdict"]))
-    ['inconsistent within the paper', 'not testable', 'not yet run']
+    ['inconsistent with its source', 'inconsistent within the paper', 'not testable', 'not yet run']
     """
     tested = [claim for claim in stated if claim.kind == "claim" and claim.section]
     return pd.DataFrame([_row(claim, records.get(claim.section, ())) for claim in tested])

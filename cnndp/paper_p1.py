@@ -81,7 +81,7 @@ SECTION_LABELS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 # Numbers in groups: what the numbers of a group share, then (key, value, what, label, own fields) of each.
-# Notes open with "Inconsistent:" or "Not testable:" where that is the verdict whatever the runs say.
+# Notes open with "Inconsistent:", "Source:" or "Not testable:" where that is the verdict whatever the runs say.
 T_EACH = ("in", (300, 600, 1200))
 UNNAMED = "The dataset is not named; read as MNIST."
 

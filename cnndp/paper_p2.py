@@ -198,7 +198,7 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
                 "the dataset is Fashion-MNIST",
                 "",
                 {
-                    "note": "Inconsistent: settings and accuracies are those of the cited tutorial, which uses MNIST, "
+                    "note": "Source: settings and accuracies are those of the cited tutorial, which uses MNIST, "
                     "and above what such a network reaches without noise on Fashion-MNIST."
                 },
             ),
