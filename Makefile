@@ -12,7 +12,7 @@ DATASET ?=
 book: notebooks html
 
 notebooks: $(READY)
-	$(BIN)/python -m cnndp data mnist fashion_mnist
+	$(BIN)/python -m cnndp data
 	$(BIN)/python notebooks/run.py $(if $(DATASET),--dataset "$(DATASET)")
 	$(BIN)/python book/readme.py
 
@@ -23,7 +23,7 @@ html: $(READY)
 
 # nbval comes first: it must see the committed notebooks, not ones that were just rebuilt.
 test: $(READY)
-	$(BIN)/python -m cnndp data mnist fashion_mnist
+	$(BIN)/python -m cnndp data
 	OMP_NUM_THREADS=1 CNNDP_PROGRESS=/dev/null $(BIN)/python -m pytest -c tests/pytest.ini --rootdir . \
 	  --nbval notebooks/runs -n 2 --dist loadscope -q
 	$(MAKE) lint

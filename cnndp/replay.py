@@ -164,11 +164,13 @@ def live_check(study: Experiment, results: Sequence[Result], label: str, example
     Args:
         study, results: of one notebook.
         label: which of its runs.
-        examples: for how many training examples, in batches: 200 steps of 256, or 34 of CIFAR-10's 1,500.
+        examples: for how many training examples, in batches: 200 steps of 256; the network for colour images takes
+            about ten times as long, so a tenth of them there, 3 steps of CIFAR-10's 1,500.
     """
     chosen = next((result for result in results if result.label == label), results[0])
     config = Config.from_dict(chosen.record["config"])
-    steps = max(1, min(200, examples // config.batch_size, config.num_steps))
+    share = 10 if config.model == "cifar_cnn" else 1
+    steps = max(1, min(200, examples // (share * config.batch_size), config.num_steps))
     with progress_bar(steps, "step") as bar:
         bar.set_description(f"live check {chosen.label} s{config.seed}")
         images = load_for(config, study.source)

@@ -49,6 +49,7 @@ def outputs_of(cell, kind):
 def test_every_section_has_its_notebook():
     assert [path.stem for path in SECTION_SOURCES] == sorted(SECTIONS)
     pages = {
+        "audit",
         "your_own_plan",
         "cost_of_privacy",
         "fig01_06_mechanisms",

@@ -58,7 +58,7 @@ def test_the_matrix_of_the_book_is_valid_and_has_every_section(runner):
     assert all(dataset in SECTIONS[section].datasets for section, dataset in listed)
     assert all(parameters["profile"] == "paper" for _, section, parameters in entries if section in SECTIONS)
     shared = [section for dataset, section, _ in entries if dataset == runner.SHARED]
-    assert shared == ["fig01_06_mechanisms", "p2_fig05_network", "cost_of_privacy", "your_own_plan"]
+    assert shared == ["fig01_06_mechanisms", "p2_fig05_network", "cost_of_privacy", "your_own_plan", "audit"]
 
 
 def test_a_section_of_the_matrix_has_all_its_records_so_that_a_build_trains_nothing(runner, monkeypatch):
