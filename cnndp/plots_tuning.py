@@ -44,6 +44,7 @@ def by_rate(results: Sequence[Result]) -> Figure:
         curves.setdefault(panel, {}).setdefault(line, {})[float(rate)] = values
     names = list(dict.fromkeys(line for lines in curves.values() for line in lines))  # one style in all panels
     figure, axes = panels(len(curves), height=4.6, sharey=True)
+    figure.set_figwidth(max(6.5, figure.get_figwidth()))  # room for the legend below a single panel
     for axis, (panel, lines) in zip(axes, curves.items(), strict=True):
         for line, points in lines.items():
             index = names.index(line)
@@ -57,7 +58,12 @@ def by_rate(results: Sequence[Result]) -> Figure:
     axes[0].set_ylabel("accuracy on validation images (%)")
     handles = {handle.get_label(): handle for axis in axes for handle in axis.get_legend_handles_labels()[0]}
     figure.legend(
-        [handles[name] for name in names], names, loc="outside lower center", ncols=4, fontsize=9, frameon=False
+        [handles[name] for name in names],
+        names,
+        loc="outside lower center",
+        ncols=3 if len(curves) == 1 else 4,
+        fontsize=9,
+        frameon=False,
     )
     return figure
 
