@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from cnndp import experiment, paper
+from cnndp import experiment, paper, report
 from cnndp.experiment import Experiment, Result
 from cnndp.results import Record
 from cnndp.sections import SECTIONS
@@ -70,3 +70,15 @@ def claim_summary(frame: pd.DataFrame) -> str:
 def headlines(frame: pd.DataFrame) -> str:
     """Return the rows of `HEADLINES` from a frame of `paper.compare`, as a Markdown table."""
     return paper.as_markdown(frame.set_index("key", drop=False).loc[list(HEADLINES)])
+
+
+def valid_guarantees() -> str:
+    """Return a Markdown table: test accuracy at each exact epsilon of the frontier, one row a dataset with records."""
+    found = {name: report.by_label(results_of("frontier", name)) for name in SECTIONS["frontier"].datasets}
+    labels = dict.fromkeys(run.label for run in study_of("frontier", "mnist").runs)
+    rows = [
+        [report.pretty(name), *(report.final_spread(grouped[label]) if label in grouped else "" for label in labels)]
+        for name, grouped in found.items()
+        if grouped
+    ]
+    return report.table(rows, ("exact", *labels))

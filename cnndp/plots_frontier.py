@@ -10,7 +10,7 @@ from cnndp.experiment import Result
 from cnndp.field import anchors_of, headlines
 from cnndp.plan import Plan
 from cnndp.plots import COLOURS, legend_below, mean_and_std, panels
-from cnndp.report import STATISTICS, by_label, spread, table
+from cnndp.report import STATISTICS, by_label, final_spread, spread, table
 from cnndp.results import Record
 
 MARKERS = ("s", "^", "D", "v")
@@ -80,7 +80,7 @@ def frontier_table(results: Sequence[Result]) -> str:
         [
             label,
             f"{exact(records):.4f}",
-            spread([STATISTICS["final"](record) for record in records]),
+            final_spread(records),
             spread([record["provenance"]["seconds"] for record in records], digits=0),
         ]
         for label, records in by_label(results).items()

@@ -28,6 +28,11 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{fmean(values):.{digits}f}{deviation} ({len(values)})"
 
 
+def final_spread(records: Iterable[Record]) -> str:
+    """Return the final test accuracy in percent as mean ± std (n)."""
+    return spread([STATISTICS["final"](record) for record in records])
+
+
 def by_label(results: Iterable[Result]) -> dict[str, list[Record]]:
     """Return the records of each label, in the order in which labels first appear."""
     grouped: dict[str, list[Record]] = {}
@@ -191,7 +196,7 @@ def cap_table(results: Sequence[Result]) -> str:
     for label, records in by_label(results).items():
         capped = records[0]["config"]["max_step"] is not None
         shares = [STATISTICS["capped"](record) for record in records]
-        final = spread([STATISTICS["final"](record) for record in records])
+        final = final_spread(records)
         rows.append([label, final, spread(shares, digits=1) if capped else "no cap"])
     return table(rows, ("Run", "Final test %", "Steps at the cap %"))
 
@@ -324,7 +329,7 @@ def epsilon_table(results: Sequence[Result]) -> str:
                 f"{config['num_steps']:,}",
                 "–" if config["noise_multiplier"] is None else f"{config['noise_multiplier']:g}",
                 "–" if epsilon is None else f"{epsilon:.4f}",
-                spread([STATISTICS["final"](record) for record in records]),
+                final_spread(records),
             ]
         )
     return table(rows, ("Run", "Reading", "Steps", "Noise multiplier", "ε, if Poisson (RDP)", "Final test %"))
