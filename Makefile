@@ -6,6 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DATASET ?=
+JOBS ?= 2
 
 .PHONY: bench book test lint notebooks html paper clean check-python
 
@@ -13,7 +14,7 @@ book: notebooks html
 
 notebooks: $(READY)
 	$(BIN)/python -m cnndp data
-	$(BIN)/python notebooks/run.py $(if $(DATASET),--dataset "$(DATASET)")
+	$(BIN)/python notebooks/run.py --jobs $(JOBS) $(if $(DATASET),--dataset "$(DATASET)")
 	$(BIN)/python book/readme.py
 
 html: $(READY)

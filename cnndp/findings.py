@@ -16,6 +16,7 @@ VERDICTS = (
     "not yet run",
 )
 PROFILES = {"cifar10": "reduced"}  # the size at which the book shows a dataset; "paper" where none is named
+FULL = ("cifar10_tuning", "frontier")  # but these are shown at "paper" size on every dataset
 # What both papers are quoted for: the best and the worst of P1, its abstract, and P2's Table 3.
 HEADLINES = (
     "p1.fig07.cnn_dp_gan.max_test_accuracy",
@@ -33,7 +34,8 @@ HEADLINES = (
 
 def study_of(section: str, dataset: str) -> Experiment:
     """Return the full-size experiment of a section, at the size at which the book shows this dataset."""
-    return experiment.prepare(section, dataset=dataset, profile=PROFILES.get(dataset, "paper"))
+    profile = "paper" if section in FULL else PROFILES.get(dataset, "paper")
+    return experiment.prepare(section, dataset=dataset, profile=profile)
 
 
 def results_of(section: str, dataset: str, label: str | None = None) -> list[Result]:

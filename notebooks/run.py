@@ -1,19 +1,22 @@
 """Execute the matrix of notebooks through papermill and keep the results under notebooks/runs.
 
-    python notebooks/run.py [--dataset path.npz] [--only SECTION]
+    python notebooks/run.py [--dataset path.npz] [--only SECTION] [--jobs N]
 
 A notebook reaches `runs` only when it executed without an error; outputs are stripped of all that changes
 from one execution to the next, so that an unchanged result is an unchanged file.
 """
 
 import argparse
+import contextlib
+import multiprocessing
 import os
 import re
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from cnndp import data, report
-from cnndp.checks import one_of
+from cnndp.checks import at_least, one_of
 
 NOTEBOOKS = Path(__file__).resolve().parent
 ROOT = NOTEBOOKS.parent
@@ -91,7 +94,11 @@ def execute(source: Path, target: Path, parameters: Parameters, suffix: str, tit
     Raises:
         RunError: a cell failed; the message holds the cell's error.
     """
-    with tempfile.TemporaryDirectory() as folder, terminal_progress(Path(folder) / "progress"):
+    alone = "CNNDP_PROGRESS" not in os.environ  # else several notebooks would write their bars over each other
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        if alone:
+            stack.enter_context(terminal_progress(Path(folder) / "progress"))
         output = Path(folder) / "executed.ipynb"
         try:
             papermill.execute_notebook(
@@ -194,27 +201,54 @@ def run_path(dataset: str, section: str, parameters: Parameters) -> Path:
     return RUNS / (dataset if dataset == SHARED else data.name_of(dataset)) / f"{section}.ipynb"
 
 
+def execute_entry(entry: Entry) -> str:
+    """Execute the notebook of one entry of the matrix and return what was done."""
+    dataset, section, parameters = entry
+    source, target = NOTEBOOKS / f"{section}.ipynb", run_path(*entry)
+    name, started = target.parent.name, time.monotonic()
+    if dataset == SHARED:
+        execute(source, target, parameters, "", "")
+    else:
+        execute(source, target, {"dataset": dataset, **parameters}, f"-{name}", f"({report.pretty(name)})")
+    return f"{section} ({name}): done in {time.monotonic() - started:.0f} s"
+
+
+def execute_all(entries: Sequence[Entry], jobs: int) -> None:
+    """Execute entries, several at once with `jobs` above 1; what was finished before an error stays.
+
+    Raises:
+        RunError: the first notebook that failed.
+    """
+    if jobs == 1:
+        for dataset, section, parameters in entries:
+            print(f"{section} ({run_path(dataset, section, parameters).parent.name})", file=sys.stderr)
+            print(execute_entry((dataset, section, parameters)), file=sys.stderr)
+        return
+    quiet = {"CNNDP_PROGRESS": os.devnull, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+    os.environ.update({name: value for name, value in quiet.items() if name not in os.environ})
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting = [pool.submit(execute_entry, entry) for entry in entries]
+        try:
+            for number, done in enumerate(as_completed(waiting), start=1):
+                print(f"[{number}/{len(entries)}] {done.result()}", file=sys.stderr)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
 def main() -> None:
     """Check the whole matrix first, then execute it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dataset", help="the path of your own .npz: adds its pages")
     parser.add_argument("--only", help="one section")
+    parser.add_argument("--jobs", type=int, default=1, help="how many notebooks at once")
     arguments = parser.parse_args()
     own = str(Path(arguments.dataset).resolve()) if arguments.dataset else None
     entries = read_matrix(NOTEBOOKS / "matrix.yml", own)
     if arguments.only is not None:
         one_of(dict.fromkeys(section for _, section, _ in entries), only=arguments.only)
-    for dataset, section, parameters in entries:
-        if arguments.only in (None, section):
-            source, target = NOTEBOOKS / f"{section}.ipynb", run_path(dataset, section, parameters)
-            name = target.parent.name
-            print(f"{section} ({name})", file=sys.stderr)
-            started = time.monotonic()
-            if dataset == SHARED:
-                execute(source, target, parameters, "", "")
-            else:
-                execute(source, target, {"dataset": dataset, **parameters}, f"-{name}", f"({report.pretty(name)})")
-            print(f"{section} ({name}): done in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    at_least(1, jobs=arguments.jobs)
+    execute_all([entry for entry in entries if arguments.only in (None, entry[1])], arguments.jobs)
     target = ROOT / "_build" / "toc.yml" if own else ROOT / "_toc.yml"
     target.parent.mkdir(exist_ok=True)
     write_toc(entries, NOTEBOOKS / "toc.yml", target)

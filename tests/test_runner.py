@@ -1,8 +1,11 @@
 """notebooks/run.py: a mistake stops it before anything runs, and only whole, stripped notebooks are kept."""
 
 import importlib.util
+import os
 import re
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -10,7 +13,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from cnndp import experiment
+from cnndp import experiment, findings
 from cnndp.sections import SECTIONS
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -56,7 +59,9 @@ def test_the_matrix_of_the_book_is_valid_and_has_every_section(runner):
     listed = {(section, dataset) for dataset, section, _ in entries if section in SECTIONS}
     assert {("fig07_ablation", "mnist"), ("fig08_loss", "mnist")} <= listed
     assert all(dataset in SECTIONS[section].datasets for section, dataset in listed)
-    assert all(parameters["profile"] == "paper" for _, section, parameters in entries if section in SECTIONS)
+    for dataset, section, parameters in entries:
+        if section in SECTIONS:
+            assert parameters["profile"] == findings.study_of(section, dataset).options.profile, (section, dataset)
     shared = [section for dataset, section, _ in entries if dataset == runner.SHARED]
     assert shared == ["fig01_06_mechanisms", "p2_fig05_network", "cost_of_privacy", "your_own_plan", "audit"]
 
@@ -141,6 +146,36 @@ def test_a_file_of_ones_own_that_is_not_there_is_named(runner, monkeypatch, tmp_
 
 
 # Execution
+
+
+def test_several_at_once_report_each_and_stop_at_the_first_error(runner, monkeypatch, capsys):
+    """Threads stand in for the processes, which do not know the functions planted here."""
+    monkeypatch.setenv("CNNDP_PROGRESS", os.devnull)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(runner, "ProcessPoolExecutor", lambda jobs, mp_context: ThreadPoolExecutor(jobs))
+    entries = [("digits", f"section{number}", {}) for number in range(9)]
+    done = []
+
+    def work(entry):
+        if entry[1] == "section3":
+            raise runner.RunError("section3 failed: planted")
+        time.sleep(0.05)
+        done.append(entry[1])
+        return f"{entry[1]}: done"
+
+    monkeypatch.setattr(runner, "execute_entry", work)
+    with pytest.raises(runner.RunError, match="planted"):
+        runner.execute_all(entries, jobs=2)
+    assert set(done) < {entry[1] for entry in entries} - {"section3"}  # what had not begun was left
+    runner.execute_all(entries[:3], jobs=2)
+    assert "[3/3] section" in capsys.readouterr().err
+
+
+def test_a_number_of_jobs_below_one_is_refused(runner, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["run.py", "--jobs", "0"])
+    monkeypatch.setattr(runner, "read_matrix", lambda path, own: [])
+    with pytest.raises(ValueError, match="jobs=0 must be a whole number"):
+        runner.main()
 
 
 def test_a_value_of_the_wrong_type_stops_the_notebook_with_its_name(runner, tmp_path):
