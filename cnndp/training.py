@@ -1,7 +1,7 @@
 """One run: a network, its batches and its noise from one seed, trained by one method."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from cnndp import batches, models
 from cnndp.clipping import physical_batch
 from cnndp.config import Config
 from cnndp.data import Images, network_input
+from cnndp.filters import Filter
 from cnndp.gradients import Loss, flatten
 from cnndp.graphs import GraphSteps, staged
 from cnndp.ledger import Release, merge
@@ -27,6 +28,7 @@ TRACE_STEPS = 10  # first steps kept in full, for replay
 NUDGE = 1e-6  # relative: a few units in the last place of float32
 
 Columns = dict[str, list[Any]]
+Limit = TypeVar("Limit", Guard | None, Filter)  # what is asked before the weights move
 
 
 class Outcome(NamedTuple):
@@ -265,11 +267,11 @@ def take_step(
     labels: Tensor,
     t: int,
     draw: Tensor,
-    guard: Guard | None,
-) -> tuple[State, Tensor, Guard | None]:
-    """Return the state after step t, the velocity and the guard; arguments as `methods.noisy_gradient`."""
+    guard: Limit,
+) -> tuple[State, Tensor, Limit]:
+    """Return the state after step t, the velocity, and the guard or filter; arguments as `methods.noisy_gradient`."""
     noisy = noisy_gradient(method, model, weights, inputs, labels, t, draw)
-    guard = guard and guard.admit(noisy.releases)
+    guard = guard if guard is None else guard.admit(noisy.releases)
     weights, velocity, step = update(method, weights, velocity, noisy, t)
     return State(weights, noisy, step, is_healthy(method, noisy, weights), t), velocity, guard
 

@@ -70,6 +70,7 @@ UPPER = (
     "sections",
     "graphs",
     "training",
+    "adaptive",
     "benchmark",
     "recording",
     "experiment",
