@@ -144,7 +144,7 @@ def test_a_run_is_whole(path):
         assert "papermill" not in cell.metadata
         assert "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
     assert made.metadata.keys() == {"kernelspec", "language_info"}
-    assert path.stat().st_size < 1_500_000
+    assert path.stat().st_size < 400_000
 
 
 @EVERY_RUN
