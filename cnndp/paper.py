@@ -454,15 +454,17 @@ def _cell(value: object) -> str:
 
 
 def as_markdown(frame: pd.DataFrame) -> str:
-    """Return the frame of `compare` as a Markdown table.
+    """Return the frame of `compare` as a Markdown table, with a column of private runs where there are any.
 
     >>> print(as_markdown(compare({}, stated=claims("fig07_ablation")[:1])))
     | where in the paper | claim | paper | printed | reconstructed | difference | verdict |
     | :-- | :-- | --: | --: | --: | --: | :-- |
     | Fig. 7, text | highest accuracy of CNN, the worst module (%) | 50.08 |  |  |  | not yet run |
     """
-    header = ("where in the paper", "claim", "paper", "printed", "reconstructed", "difference", "verdict")
-    lines = ["| " + " | ".join(header) + " |", "| :-- | :-- | --: | --: | --: | --: | :-- |"]
+    shown = "private" in frame and bool((frame["private"] != "").any())
+    readings = [reading for reading in READINGS if shown or reading != "private"]
+    header = ("where in the paper", "claim", "paper", *readings, "difference", "verdict")
+    lines = ["| " + " | ".join(header) + " |", "| :-- | :-- |" + " --: |" * (len(readings) + 2) + " :-- |"]
     for row in frame.to_dict("records"):
         unit = f" ({row['unit']})" if row["unit"] and isinstance(row["paper"], float) else ""
         difference = "" if math.isnan(row["difference"]) else f"{row['difference']:+.2f}"
@@ -470,8 +472,7 @@ def as_markdown(frame: pd.DataFrame) -> str:
             row["place"],
             f"{row['what']}{unit}",
             row["paper"],
-            row["printed"],
-            row["reconstructed"],
+            *(row[reading] for reading in readings),
             difference,
             row["verdict"],
         )

@@ -276,6 +276,17 @@ def test_headlines_are_rows_of_the_whole_table_and_the_summary_counts_it(own_sto
     assert sum(counts) == len(whole)
 
 
+def test_private_runs_stand_beside_the_papers_methods_with_the_papers_noise_alone():
+    def record(method, mechanism, reading="private"):
+        return {"config": {"method": method, "mechanism": mechanism, "reading": reading}}
+
+    assert findings.is_own_method(record("cnn_dp_gan_polyak", "laplace"))
+    assert findings.is_own_method(record("dp_sgd", "gaussian"))
+    assert not findings.is_own_method(record("cnn_dp_gan_polyak", "gaussian"))  # a twin of ours
+    assert not findings.is_own_method(record("scattering_linear", "gaussian"))
+    assert not findings.is_own_method(record("cnn", "none", "reconstructed"))
+
+
 def test_cifar_10_is_shown_at_the_size_that_the_book_has():
     assert findings.study_of("fig08_loss", "cifar10").options.profile == "reduced"
     assert findings.study_of("fig08_loss", "mnist").options.profile == "paper"

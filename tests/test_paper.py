@@ -487,3 +487,21 @@ def test_markdown_shows_readings_and_difference() -> None:
 
 def test_markdown_of_nothing_is_a_header() -> None:
     assert len(as_markdown(compare({}, stated=[])).splitlines()) == 2
+
+
+def test_private_runs_have_a_column_of_their_own_where_there_are_any() -> None:
+    runs = [
+        run("cnn_dp_gan_polyak", seed, final=97.0, num_steps=steps) for seed in range(2) for steps in (300, 600, 1200)
+    ]
+    private = [
+        run("cnn_dp_gan_polyak", seed, reading="private", final=90.0, num_steps=steps)
+        for seed in range(2)
+        for steps in (300, 600, 1200)
+    ]
+    stated = [claim for claim in claims("fig09_comparison") if claim.key == "p1.fig09.mnist.polyak"]
+    plain = as_markdown(compare({"fig09_comparison": runs}, stated=stated))
+    assert "private" not in plain
+    header, rule, line = as_markdown(compare({"fig09_comparison": [*runs, *private]}, stated=stated)).splitlines()
+    assert "| reconstructed | private | difference |" in header
+    assert header.count("|") == rule.count("|") == line.count("|")
+    assert "| 97.00 ± 0.00 (n=2) | 90.00 ± 0.00 (n=2) | -0.68 |" in line
