@@ -99,6 +99,7 @@ def eq01_05_adaptive_noise(dataset: str, num_steps: int) -> Labelled:
         "growth 10": base.replace(growth=10.0),
         "Brier loss": base.replace(loss="brier"),
         other: base.replace(activation=other.lower()),
+        "Poisson batches": base.replace(sampling="poisson"),
         "printed": preset("cnn_dp_gan", "printed", dataset, num_steps),
     }
 

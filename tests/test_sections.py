@@ -14,7 +14,7 @@ FIG07 = (
 )  # fmt: skip
 EQ01 = (
     "reconstructed", "noise on the mean", "learning rate 0.001", "batch clip 0.002", "L2 over N", "L2 over B",
-    "L2 factor 0.05", "L2 factor 0.5", "growth 1", "growth 10", "Brier loss", "ReLU", "printed",
+    "L2 factor 0.05", "L2 factor 0.5", "growth 1", "growth 10", "Brier loss", "ReLU", "Poisson batches", "printed",
 )  # fmt: skip
 EQ06 = (
     "Eq. (10), no cap", "cap 0.3", "cap 0.3, de-biased", "cap 1, de-biased", "fixed 0.03", "fixed 0.1", "fixed 0.3",
