@@ -50,7 +50,7 @@ def results_of(section: str, dataset: str, label: str | None = None) -> list[Res
 def all_records() -> dict[str, list[Record]]:
     """Return the stored full-size records of every section; private runs also stand beside what they make valid."""
     found = {
-        name: [result.record for dataset in section.datasets for result in results_of(name, dataset)]
+        name: [record for dataset in section.datasets for record in report.compared(results_of(name, dataset))]
         for name, section in SECTIONS.items()
     }
     for name, private in MADE_VALID.items():

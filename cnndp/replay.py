@@ -72,8 +72,8 @@ def replay(
     outcome = train(config, images, device=CPU, last_step=last_step, on_step=on_step)
     differences = differences_of(record, outcome, [])
     if differences:
-        few = min(last_step, TRACE_STEPS)
-        nudged = [train(config, images, device=CPU, last_step=few, nudge=seed) for seed in range(NUM_NUDGES)]
+        until = min(last_step, max(TRACE_STEPS, *(difference.step for difference in differences)))
+        nudged = [train(config, images, device=CPU, last_step=until, nudge=seed) for seed in range(NUM_NUDGES)]
         differences = differences_of(record, outcome, nudged)
     return differences
 
@@ -85,8 +85,8 @@ def differences_of(record: Record, outcome: Outcome, nudged: Sequence[Outcome]) 
     return [
         *missing_steps(*trace),
         *missing_steps(*history),
-        *compare(*trace, traces, names=TRACED, relative=RELATIVE_TOLERANCE, absolute=1e-6),
-        *compare(*history, histories, names=ACCURACIES, relative=0.0, absolute=ACCURACY_TOLERANCE),
+        *compare(*trace, traces, names=TRACED, relative=RELATIVE_TOLERANCE, absolute=1e-6, room=10),
+        *compare(*history, histories, names=ACCURACIES, relative=0.0, absolute=ACCURACY_TOLERANCE, room=2),
     ]
 
 
@@ -111,19 +111,22 @@ def compare(
     names: Sequence[str],
     relative: float,
     absolute: float,
+    room: float,
 ) -> list[Difference]:
     """Return the numbers of the shared steps that differ by more than the tolerance.
 
-    The tolerance is `relative` of the stored number plus `absolute`; `relative` grows by ten times the most that
+    The tolerance is `relative` of the stored number plus `absolute`; `relative` grows by `room` times the most that
     rounding-sized nudges of the initial weights have done to the run by then: a run that amplifies rounding
-    errors cannot be held to more, and one that does not is held to no less.
+    errors cannot be held to more, and one that does not is held to no less. The first steps get room for ten times
+    as much, since errors that still grow may be one step ahead; accuracies, which soon differ as far as they ever
+    will, get twice as much.
     """
     travelled = [max(row) for row in zip(*(amplification(replayed, other, names) for other in nudged), strict=False)]
     return [
         Difference(step, name, before, after)
         for name in names
         for row, (step, before, after) in enumerate(zip(stored["step"], stored[name], replayed[name], strict=False))
-        if not close(before, after, relative + (10 * travelled[row] if row < len(travelled) else 0.0), absolute)
+        if not close(before, after, relative + (room * travelled[row] if row < len(travelled) else 0.0), absolute)
     ]
 
 

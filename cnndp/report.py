@@ -8,6 +8,7 @@ from cnndp import paper
 from cnndp.budget import budget_through, total_epsilon
 from cnndp.experiment import Experiment, Result
 from cnndp.results import Record
+from cnndp.sections_cifar10 import BESIDE
 
 DATASET_NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 STATISTICS = {
@@ -103,12 +104,17 @@ def guarantee_note(results: Sequence[Result]) -> str:
     return "\n".join(f"- {reason} ({', '.join(labels)})." for reason, labels in reasons.items())
 
 
+def compared(results: Iterable[Result]) -> list[Record]:
+    """Return the records that claims are compared with: a method's own, not those of other constants beside it."""
+    return [result.record for result in results if not result.label.endswith(BESIDE)]
+
+
 def verdict_table(study: Experiment, results: Sequence[Result]) -> str:
     """Return P1's claims about this section and dataset beside what was measured, with verdicts."""
     claims = [claim for claim in paper.claims(section=study.section) if claim.dataset in ("", study.options.dataset)]
     if not claims:
         return f"P1 states no number for this section on {pretty(study.options.dataset)}."
-    frame = paper.compare({study.section: [result.record for result in results]}, stated=claims)
+    frame = paper.compare({study.section: compared(results)}, stated=claims)
     return paper.as_markdown(frame)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,7 @@ def test_a_changed_record_reaches_no_card(readme, tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     for path in RECORDED:
         (folder / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(BOOK / "results" / "audits", tmp_path / "audits")
     monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
     assert readme.card()
     changed = next(folder.glob("cnn-reconstructed-s0-*.json"))

@@ -201,3 +201,9 @@ def test_labels_keep_the_order_in_which_they_appear(results):
 
 def test_listed_names_each_value_once_in_order():
     assert report.listed(["b", "a", "b"]) == "b, a"
+
+
+def test_runs_with_other_constants_stand_beside_the_claims_and_decide_none():
+    mine = Result("CNN-DP-GAN-Polyak", {"digest": "a"})
+    other = Result("CNN-DP-GAN-Polyak (MNIST's constants)", {"digest": "b"})
+    assert report.compared([mine, other]) == [mine.record]

@@ -22,6 +22,7 @@ from cnndp.training import evaluated_after
 REPOSITORY = Path(__file__).resolve().parents[1]
 COMMITTED = sorted((REPOSITORY / "book" / "results").glob("*/*/*.json"))
 BENCHMARKS = sorted((REPOSITORY / "book" / "results" / "benchmarks").glob("*.json"))
+AUDITS = sorted((REPOSITORY / "book" / "results" / "audits").glob("*.json"))
 CONFIG = preset("cnn_dp", "reconstructed", "digits", 60)
 RECORD = {
     "config": CONFIG.to_dict(),
@@ -219,7 +220,7 @@ def test_the_records_that_git_tracks_are_there():
     command = ["git", "-C", str(REPOSITORY), "ls-files", "book/results"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
     assert listed == [] or COMMITTED != []
-    assert {REPOSITORY / name for name in listed} <= {*COMMITTED, *BENCHMARKS}
+    assert {REPOSITORY / name for name in listed} <= {*COMMITTED, *BENCHMARKS, *AUDITS}
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
@@ -306,11 +307,23 @@ def test_no_two_committed_records_are_of_one_config():
 
 
 def test_longer_runs_are_100_epochs_of_p1_on_mnist_and_20_of_p2():
-    long = [path for path in COMMITTED if results.load(path)["config"]["num_steps"] > 1200]
-    epochs = {"8:2": 100 * steps_per_epoch(56_000, 250), "official": 20 * steps_per_epoch(60_000, 250)}
-    assert epochs == {"8:2": 22_400, "official": 4_800}
-    configs = [results.load(path)["config"] for path in long]
-    assert all(config["num_steps"] == epochs[config["split"]] for config in configs)
+    configs = [results.load(path)["config"] for path in COMMITTED]
+    long = {
+        (config["split"], config["batch_size"], config["num_steps"]) for config in configs if config["num_steps"] > 1200
+    }
+    assert long == {
+        ("8:2", 250, 100 * steps_per_epoch(56_000, 250)),
+        ("8:2", 256, 100 * steps_per_epoch(56_000, 256)),
+        ("official", 250, 20 * steps_per_epoch(60_000, 250)),
+    }
+
+
+@pytest.mark.parametrize("path", AUDITS, ids=lambda path: path.stem)
+def test_a_committed_audit(path):
+    record = results.load(path)
+    assert record["kind"] == path.stem
+    assert record["rows"]
+    assert not record["provenance"]["commit"].endswith(("dirty", "unknown"))
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
