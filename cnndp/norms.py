@@ -87,11 +87,21 @@ def drivers(results: Sequence[Result]) -> Figure:
 
 
 def polyak_runs(results: Sequence[Result]) -> dict[str, list[Record]]:
-    """Return the finished, reconstructed runs with a Polyak step by label; the printed ones if there are no others."""
-    finished = by_label(result for result in results if result.record["status"] == "finished")
+    """Return the finished, reconstructed runs with a Polyak step by label; the printed ones if there are no others.
+
+    A run whose gradient's norm left the range of float32 on the way has no number to draw and is left out.
+    """
+    finished = by_label(result for result in results if is_finite(result.record))
     found = {label: records for label, records in finished.items() if records[0]["config"]["step"] == "polyak"}
     rebuilt = {label: records for label, records in found.items() if records[0]["config"]["reading"] != "printed"}
     return rebuilt or found
+
+
+def is_finite(record: Record) -> bool:
+    """Return whether a run finished and all its losses and norms are numbers; step 0 has neither."""
+    history = record["history"]
+    columns = (history["loss"][1:], history["gradient_norm"][1:])
+    return record["status"] == "finished" and not any(None in column for column in columns)
 
 
 def changes(record: Record) -> tuple[float, float, float]:

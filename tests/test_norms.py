@@ -85,3 +85,12 @@ def test_pairs_are_matched_by_seed_and_length():
     assert report.pair_note(results, "A", "C") == "The runs at hand do not hold both A and C."
     plain = [made("A", 0, 5.0), made("B", 0, 6.0), made("A", 1, 5.0), made("B", 1, 6.0)]
     assert report.pair_note(plain, "A", "B") == "- A minus B: -1.00 points, 95 % interval -1.00 to -1.00 (n = 2)."
+
+
+@pytest.mark.parametrize("column", ["loss", "gradient_norm"])
+def test_a_run_whose_numbers_left_the_range_of_float32_is_left_out(column):
+    fine = record([0, 10, 20], [None, 4.0, 2.0], [None, 2.0, 1.0])
+    broken = record([0, 10, 20], [None, 4.0, 2.0], [None, 2.0, 1.0])
+    broken["history"][column] = [None, 4.0, None]
+    results = [experiment.Result("fine", fine), experiment.Result("broken", broken)]
+    assert list(norms.polyak_runs(results)) == ["fine"]
