@@ -78,7 +78,7 @@ def by_length(results: Sequence[Result], stated: Mapping[str, float]) -> Figure:
     left.set(xlabel="iterations T", ylabel="final test accuracy (%)", title="for each T", xticks=range(len(lengths)))
     left.set_xticklabels([str(length) for length in lengths])
     over = "mean over T" if len(lengths) > 1 else f"T = {lengths[0]}"
-    circles = "; circles: P1" if len(lengths) > 1 else "; circles: P1's mean over T"
+    circles = "; circles: P1" if len(lengths) > 1 else ";\ncircles: P1's mean over T"
     right.set(
         xlabel="test accuracy (%)", title=over + (circles if stated else ""), yticks=range(len(finals)), xlim=(0, 112)
     )
