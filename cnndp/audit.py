@@ -36,7 +36,7 @@ LIBRARIES = ("jax-privacy", "opake-auditing")
 WORDS = {
     "refuted": "the claim is refuted",
     "consistent": "no contradiction, and half the noise would have been noticed",
-    "no evidence": "no evidence: nothing was seen, or an audit of this size would not notice half the noise",
+    "no evidence": "nothing was seen, or an audit of this size would not notice half the noise",
 }
 
 
@@ -238,7 +238,7 @@ def bounds_table(rows: Sequence[Row]) -> str:
             "–" if (values := _library(group, name)) is None else shown(values)
             for name in ("one_run", "one_run_fdp", "opake_one_run", "opake_gdp")
         ]
-        verdicts = [WORDS[word] for word in dict.fromkeys(one["verdict"] for one in group)]
+        verdicts = dict.fromkeys(one["verdict"] for one in group)
         lines.append(
             [
                 row["mechanism"],
@@ -255,6 +255,11 @@ def bounds_table(rows: Sequence[Row]) -> str:
         "Verdict",
     )  # fmt: skip
     return table(lines, header)
+
+
+def legend() -> str:
+    """Return what the verdicts mean, as a Markdown list."""
+    return "\n".join(f"- *{verdict}*: {meaning}" for verdict, meaning in WORDS.items())
 
 
 def _library(group: Sequence[Row], name: str) -> list[float | None] | None:
