@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cnndp.checks import positive
 from cnndp.filters import Filter
-from cnndp.methods import Method
+from cnndp.methods import Method, multiplied
 from cnndp.plan import OverspendError
 from cnndp.training import State, take_step
 
@@ -57,19 +57,13 @@ def adaptive_steps(
     for t, (batch, draw) in enumerate(zip(order, draws, strict=True), start=1):
         multiplier = float(rule(t, first, last))
         positive(multiplier=multiplier)
-        own = method._replace(scale=partial(times_sensitivity, multiplier))
+        adapted = method._replace(scale=partial(multiplied, (multiplier,) * t))
         try:
             state, velocity, budget = take_step(
-                own, model, weights, velocity, inputs[batch], labels[batch], t, draw, budget
+                adapted, model, weights, velocity, inputs[batch], labels[batch], t, draw, budget
             )
         except OverspendError:
             return
         weights, last = state.weights, state.noisy.gradient
         first = last if first is None else first
         yield state
-
-
-def times_sensitivity(multiplier: float, t: int, sensitivity: float | None) -> float:
-    """Return the noise scale of a step."""
-    assert sensitivity is not None  # a private method
-    return multiplier * sensitivity

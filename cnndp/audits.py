@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from cnndp import data, provenance, results
-from cnndp.audit import NUM_RECORDS, Row, audit, detect
+from cnndp.audit import Row, audit, detect, few
 from cnndp.audit_runs import small_network
 from cnndp.checks import at_least, one_of
 from cnndp.config import Config
@@ -33,15 +33,11 @@ Task = Callable[[], list[Row]]  # one audit; its rows are plain JSON types
 
 def bound_tasks(images: Images, seeds: int | None) -> Iterator[Task]:
     """Yield the audits of a correct mechanism at several exact epsilons, both noises."""
-    part = images._replace(
-        train_images=images.train_images[:NUM_RECORDS], train_labels=images.train_labels[:NUM_RECORDS]
-    )
-
     for mechanism in ("gaussian", "laplace"):
         for epsilon in EPSILONS:
             for seed in range(seeds or BOUND_SEEDS):
                 changes = {"target_epsilon": epsilon, "mechanism": mechanism, "seed": seed}
-                yield partial(bound, preset("dp_sgd", "private", "digits", 24, batch_size=40, **changes), part)
+                yield partial(bound, preset("dp_sgd", "private", "digits", 24, batch_size=40, **changes), few(images))
 
 
 def bound(config: Config, images: Images) -> list[Row]:

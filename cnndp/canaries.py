@@ -225,11 +225,6 @@ def restless_score(seen: Seen) -> Values:
     return np.asarray(seen.sums.sum(axis=2).std(axis=0))
 
 
-def sum_score(seen: Seen) -> Values:
-    """Return the plain sum over steps, `[m]`, each weighted by one over its squared scale: for comparison."""
-    return np.asarray((seen.sums.sum(axis=2) / seen.scales[:, None] ** 2).sum(axis=0))
-
-
 def ideal(seen: Seen, num_canaries: int, generator: np.random.Generator) -> Seen:
     """Return what the attacker would see of m worst-case canaries if the mechanism were just as the ledger states.
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from cnndp.audit_runs import Change, Loop, Parts
 from cnndp.batches import reshuffled
 from cnndp.clipping import GradientSum, batch_clipped_sum, example_clipped_sum
+from cnndp.gradients import flatten
 from cnndp.losses import cross_entropy
 from cnndp.methods import Method
 from cnndp.plan import Guard
@@ -98,7 +99,7 @@ def with_sum(parts: Parts, clip: Callable[..., GradientSum]) -> Parts:
     """Return the run with another sum of gradients that claims the sensitivity of the right one."""
     one = parts.order[0][:1]
     bound = parts.method.gradient_sum(
-        parts.planted.model, initial(parts.planted.model), parts.planted.records[one], parts.planted.labels[one]
+        parts.planted.model, flatten(parts.planted.model), parts.planted.records[one], parts.planted.labels[one]
     ).sensitivity
     assert bound is not None  # a private method
 
@@ -107,11 +108,6 @@ def with_sum(parts: Parts, clip: Callable[..., GradientSum]) -> Parts:
         return summed._replace(sensitivity=bound)
 
     return parts._replace(method=parts.method._replace(gradient_sum=gradient_sum))
-
-
-def initial(model: nn.Module) -> Tensor:
-    """Return the weights `[P]` that a model holds."""
-    return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
 
 
 def every_record_in_every_batch(parts: Parts) -> Parts:
@@ -175,7 +171,7 @@ def divisor_is_public(loop: Loop, method: Method, model: nn.Module, inputs: Tens
         model: the network.
         inputs, labels: a batch `[B, C, H, W]` and `[B]`.
     """
-    start, half = initial(model), len(labels) // 2
+    start, half = flatten(model), len(labels) // 2
     batches = (torch.arange(half), torch.arange(half, len(labels)), torch.arange(len(labels)))
     first, second, whole = (
         next(loop(method, model, start, inputs, labels, [one], [torch.zeros_like(start)], lambda x: x)).noisy.gradient

@@ -48,14 +48,15 @@ def results_of(section: str, dataset: str, label: str | None = None) -> list[Res
 
 
 def all_records() -> dict[str, list[Record]]:
-    """Return the stored full-size records of every section; private runs also stand beside what they make valid."""
-    found = {
-        name: [record for dataset in section.datasets for record in report.compared(results_of(name, dataset))]
-        for name, section in SECTIONS.items()
-    }
-    for name, private in MADE_VALID.items():
-        found[name] = [*found[name], *filter(is_own_method, found[private])]
-    return found
+    """Return what `records_of` gives for every section."""
+    return {name: records_of(name) for name in SECTIONS}
+
+
+def records_of(section: str) -> list[Record]:
+    """Return the stored full-size records of a section on all its datasets, and the private runs that repeat it."""
+    datasets = SECTIONS[section].datasets
+    own = [record for dataset in datasets for record in report.compared(results_of(section, dataset))]
+    return [*own, *filter(is_own_method, records_of(MADE_VALID[section]))] if section in MADE_VALID else own
 
 
 def is_own_method(record: Record) -> bool:
@@ -67,7 +68,8 @@ def is_own_method(record: Record) -> bool:
 
 def comparison(section: str = "") -> str:
     """Return the table of claims and verdicts in Markdown, of all sections or of one."""
-    return paper.as_markdown(paper.compare(all_records(), stated=paper.claims(section=section)))
+    records = {section: records_of(section)} if section else all_records()
+    return paper.as_markdown(paper.compare(records, stated=paper.claims(section=section)))
 
 
 def claim_summary(frame: pd.DataFrame) -> str:

@@ -158,13 +158,9 @@ def good_range(rates: Mapping[float, float], good: float = GOOD) -> tuple[float,
 
 def width_table(results: Sequence[Result]) -> str:
     """Return a Markdown table: the best rate or cap of each name, what the grid's worst loses, and the good range."""
-    curves: dict[tuple[str, float], dict[float, float]] = {}
-    for label, values in finals_by_seed(results).items():
-        name, epsilon, rate = parsed(label)
-        if rate is not None:
-            curves.setdefault((name, epsilon), {})[rate] = fmean(values.values())
     rows = []
-    for (name, epsilon), rates in curves.items():
+    for (name, epsilon), points in finals_by_rate(results).items():
+        rates = {rate: fmean(values.values()) for rate, values in points.items()}
         best, (low, high) = max(rates, key=lambda rate: rates[rate]), good_range(rates)
         worst = rates[best] - min(rates.values())
         rows.append([name, f"{epsilon:g}", f"{best:g}", f"{rates[best]:.2f}", f"{worst:.2f}", f"{low:g} to {high:g}"])
@@ -176,7 +172,7 @@ def by_cap(results: Sequence[Result]) -> Figure:
     """Draw accuracy against the cap, one line an epsilon, mean +- std over seeds."""
     figure, (axes,) = panels(1, height=4.0)
     figure.set_figwidth(6.5)
-    for index, (epsilon, points) in enumerate(sorted(finals_by_cap(results).items())):
+    for index, ((_, epsilon), points) in enumerate(sorted(finals_by_rate(results).items())):
         caps = sorted(points)
         means, spreads = zip(*(mean_and_std(list(points[cap].values())) for cap in caps), strict=True)
         axes.errorbar(caps, means, spreads, marker=".", capsize=3, label=f"exact ε = {epsilon:g}", **style(index))
@@ -185,20 +181,20 @@ def by_cap(results: Sequence[Result]) -> Figure:
     return figure
 
 
-def finals_by_cap(results: Sequence[Result]) -> dict[float, dict[float, dict[int, float]]]:
-    """Return final accuracies by epsilon, cap and seed."""
-    points: dict[float, dict[float, dict[int, float]]] = {}
+def finals_by_rate(results: Sequence[Result]) -> dict[tuple[str, float], dict[float, dict[int, float]]]:
+    """Return final accuracies by name and epsilon, by rate or cap, and by seed; other labels are left out."""
+    points: dict[tuple[str, float], dict[float, dict[int, float]]] = {}
     for label, values in finals_by_seed(results).items():
-        _, epsilon, cap = parsed(label)
-        if cap is not None:
-            points.setdefault(epsilon, {})[cap] = values
+        name, epsilon, rate = parsed(label)
+        if rate is not None:
+            points.setdefault((name, epsilon), {})[rate] = values
     return points
 
 
 def cap_note(results: Sequence[Result]) -> str:
     """Return what the second smallest cap instead of the second largest changes, at the least and the most epsilon."""
-    points = finals_by_cap(results)
-    final = {(cap, epsilon): values for epsilon, caps in points.items() for cap, values in caps.items()}
+    points = finals_by_rate(results)
+    final = {(cap, epsilon): values for (_, epsilon), caps in points.items() for cap, values in caps.items()}
     caps = sorted({cap for cap, _ in final})
     if len(caps) < 4:
         return "The runs at hand do not hold enough caps."
@@ -208,11 +204,7 @@ def cap_note(results: Sequence[Result]) -> str:
 
 def by_dimension(results: Sequence[Result]) -> Figure:
     """Draw final test accuracy against the dimension, Gaussian and Laplace, one panel an epsilon, mean +- std."""
-    curves: dict[float, dict[str, dict[int, list[float]]]] = {}
-    for label, values in finals_by_seed(results).items():
-        name, epsilon, _ = parsed(label)
-        if found := MIXTURE.fullmatch(name):
-            curves.setdefault(epsilon, {}).setdefault(found["noise"], {})[int(found["size"])] = list(values.values())
+    curves = finals_by_size(results)
     figure, axes = panels(len(curves), height=4.0, sharey=True)
     for panel, (epsilon, lines) in zip(axes, sorted(curves.items()), strict=True):
         for index, (noise, points) in enumerate(lines.items()):
@@ -227,6 +219,16 @@ def by_dimension(results: Sequence[Result]) -> Figure:
     return figure
 
 
+def finals_by_size(results: Sequence[Result]) -> dict[float, dict[str, dict[int, list[float]]]]:
+    """Return final accuracies of all seeds by epsilon, noise and dimension; other labels are left out."""
+    curves: dict[float, dict[str, dict[int, list[float]]]] = {}
+    for label, values in finals_by_seed(results).items():
+        name, epsilon, _ = parsed(label)
+        if found := MIXTURE.fullmatch(name):
+            curves.setdefault(epsilon, {}).setdefault(found["noise"], {})[int(found["size"])] = list(values.values())
+    return curves
+
+
 def laplace_pairs(results: Sequence[Result]) -> dict[str, str]:
     """Return each Laplace name of the results, compared with its Gaussian twin."""
     names = dict.fromkeys(parsed(result.label)[0] for result in results)
@@ -235,13 +237,11 @@ def laplace_pairs(results: Sequence[Result]) -> dict[str, str]:
 
 def laplace_note(results: Sequence[Result]) -> str:
     """Return a Markdown list: for each epsilon, the dimension at which Laplace noise is best and what follows it."""
-    best: dict[float, dict[int, float]] = {}
-    for label, values in finals_by_seed(results).items():
-        name, epsilon, _ = parsed(label)
-        if (found := MIXTURE.fullmatch(name)) and found["noise"] == "Laplace":
-            best.setdefault(epsilon, {})[int(found["size"])] = fmean(values.values())
     lines = []
-    for epsilon, sizes in sorted(best.items()):
+    for epsilon, curves in sorted(finals_by_size(results).items()):
+        if "Laplace" not in curves:
+            continue
+        sizes = {size: fmean(values) for size, values in curves["Laplace"].items()}
         top, last = max(sizes, key=lambda size: sizes[size]), max(sizes)
         after = "the largest tried" if top == last else f"at d = {last:,} it is down to {sizes[last]:.2f} %"
         lines.append(f"- At exact ε = {epsilon:g} Laplace noise is best at d = {top:,} ({sizes[top]:.2f} %), {after}.")

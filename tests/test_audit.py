@@ -27,7 +27,7 @@ from cnndp.audit_bounds import (
     upper_limit,
 )
 from cnndp.audit_runs import audited_run, small_network
-from cnndp.canaries import Seen, ideal, likelihood_score, plant, restless_score, spread_places, sum_score
+from cnndp.canaries import Seen, ideal, likelihood_score, plant, restless_score, spread_places
 from cnndp.clipping import example_clipped_sum
 from cnndp.composition import condensed
 from cnndp.controls import CONTROLS, CORRECT, canary_losses, loss_heights
@@ -46,6 +46,11 @@ TESTS = Path(__file__).parent
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def sum_score(seen):
+    """Return the plain sum over steps, `[m]`, each weighted by one over its squared scale: for comparison."""
+    return np.asarray((seen.sums.sum(axis=2) / seen.scales[:, None] ** 2).sum(axis=0))
 
 
 def network(hidden=40):
