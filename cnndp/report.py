@@ -17,6 +17,7 @@ STATISTICS = {
     "max": lambda record: max(record["history"]["test_accuracy"]),
     "capped": lambda record: 100 * record["final"]["steps_at_cap"] / record["final"]["last_step"],
 }
+PRIVACY = {"epsilon": "exact_epsilon", "renyi": "renyi_epsilon"}  # the same for every seed
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
@@ -43,19 +44,24 @@ def by_label(results: Iterable[Result]) -> dict[str, list[Record]]:
 
 
 def measured(results: Iterable[Result], label: str, statistic: str) -> str:
-    """Return one number for prose, with spread: "98.01 ± 0.10 % (5)".
+    """Return one number for prose: an accuracy with its spread, "98.01 ± 0.10 % (5)", or an epsilon, "0.989".
 
     Args:
         results: of one section and dataset.
         label: which of its runs.
-        statistic: a key of `STATISTICS`; accuracies and shares in percent.
+        statistic: a key of `STATISTICS`, accuracies and shares in percent, or of `PRIVACY`.
 
     Raises:
-        ValueError: no such label, so that prose can never show a number without records.
+        ValueError: no such label, or no epsilon, so that prose can never show a number without records.
     """
     grouped = by_label(results)
     if label not in grouped:
         raise ValueError(f"label={label!r} has no records; known: {', '.join(grouped)}")
+    if statistic in PRIVACY:
+        epsilon = grouped[label][0]["privacy"][PRIVACY[statistic]]
+        if epsilon is None:
+            raise ValueError(f"the records of label={label!r} hold no {PRIVACY[statistic]}")
+        return f"{epsilon:.3g}"
     mean, _, count = spread([STATISTICS[statistic](record) for record in grouped[label]]).rpartition(" ")
     return f"{mean} % {count}"
 

@@ -88,7 +88,7 @@ SECTIONS: dict[str, Section] = {
     "p2_table2_fig07": Section(p2.p2_training, Size((4800,), FIVE, 1), datasets=p2.DATASETS),
     "p2_table3": Section(p2.p2_training, Size((720, 4800), FIVE, 1), datasets=p2.DATASETS),
     "private_tuning": Section(private.private_tuning, Size((300,), (0,)), datasets=p2.DATASETS),
-    "private_fig07_08": Section(private.private_fig07_08, Size((300,), FIVE), datasets=p2.DATASETS),
+    "private_fig07_08": Section(private.private_fig07_08, Size((300,), THREE), datasets=p2.DATASETS),
     "private_fig09": Section(private.private_fig09, Size((300, 600, 1200), THREE), datasets=p2.DATASETS),
     "private_fig10": Section(private.private_fig10, Size((300,), THREE), datasets=p2.DATASETS),
     "frontier": Section(front.frontier, Size((300,), FIVE)),
@@ -98,7 +98,7 @@ SECTIONS: dict[str, Section] = {
     "survive_cap": Section(survive.survive_cap, Size((300,), FIVE), datasets=p2.DATASETS),
     "survive_laplace_tuning": Section(survive.survive_laplace_tuning, Size((300,), (0,)), datasets=p2.DATASETS),
     "survive_laplace": Section(survive.survive_laplace, Size((300,), FIVE), datasets=p2.DATASETS),
-    "private_p2": Section(private.private_p2, Size((720, 4800), FIVE), datasets=p2.DATASETS),
+    "private_p2": Section(private.private_p2, Size((720, 4800), THREE), datasets=p2.DATASETS),
 }
 PROFILES = ("small", "reduced", "paper")
 SMALL = Size((60,), (0,))

@@ -91,6 +91,15 @@ def test_an_unknown_statistic_is_refused(results):
         report.measured(results, "base", "median")
 
 
+def test_an_epsilon_for_prose_is_that_of_the_record_or_an_error(results):
+    private = record("valid", 95.0)
+    private.record["privacy"].update(exact_epsilon=0.98912, renyi_epsilon=1.0931)
+    assert report.measured([private], "valid", "epsilon") == "0.989"
+    assert report.measured([private], "valid", "renyi") == "1.09"
+    with pytest.raises(ValueError, match="the records of label='base' hold no exact_epsilon"):
+        report.measured(results, "base", "epsilon")
+
+
 def test_the_share_of_capped_steps_is_of_the_steps_that_ran():
     stopped = record("diverged", 10.0, capped=6, last_step=12)
     assert report.measured([stopped], "diverged", "capped") == "50.00 % (1)"
