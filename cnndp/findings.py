@@ -18,6 +18,15 @@ VERDICTS = (
 )
 PROFILES = {"cifar10": "reduced"}  # the size at which the book shows a dataset; "paper" where none is named
 MADE_VALID = {"fig09_comparison": "private_fig09", "p2_table3": "private_p2"}  # at the same T
+# Where each figure and table is shown under the private reading.
+PRIVATE_PAGES = {
+    "fig07_ablation": "private_fig07_08",
+    "fig08_loss": "private_fig07_08",
+    "fig09_comparison": "private_fig09",
+    "fig10_thresholds": "private_fig10",
+    "p2_table2_fig07": "private_p2",
+    "p2_table3": "private_p2",
+}
 FULL = ("cifar10_tuning", "frontier")  # but these are shown at "paper" size on every dataset
 # What both papers are quoted for: the best and the worst of P1, its abstract, and P2's Table 3.
 HEADLINES = (
@@ -81,6 +90,20 @@ def claim_summary(frame: pd.DataFrame) -> str:
     counts = frame["verdict"].value_counts()
     parts = [f"{counts[name]} {name}" for name in VERDICTS if name in counts]
     return f"Of {counts.sum()} claims of both papers: " + ", ".join(parts) + "."
+
+
+def private_note(study: Experiment) -> str:
+    """Return a Markdown table of the full-size private runs that repeat a figure on its dataset, with their page."""
+    page, dataset = PRIVATE_PAGES[study.section], study.options.dataset
+    found = report.by_label(results_of(page, dataset) if dataset in SECTIONS[page].datasets else [])
+    if not found:
+        return f"The private reading of this page is not yet run on {report.pretty(dataset)}."
+    rows = [
+        [label, f"{records[0]['config']['num_steps']:,}", report.epsilon_of(records[0]), report.final_spread(records)]
+        for label, records in found.items()
+    ]
+    made = report.table(rows, ("Run", "Steps", "ε", "Final test %"))
+    return f"The same methods made valid; curves and settings are in {{doc}}`{page}`.\n\n{made}"
 
 
 def headlines(frame: pd.DataFrame) -> str:

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from docutils.parsers.rst.states import Inliner
 from docutils.utils import new_document
 
-from cnndp import experiment, findings, paper, results
+from cnndp import experiment, findings, paper, report, results
 from cnndp.sections import SECTIONS
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
@@ -289,6 +290,28 @@ def test_private_runs_stand_beside_the_papers_methods_with_the_papers_noise_alon
     assert not findings.is_own_method(record("cnn", "none", "reconstructed"))
 
 
+def test_a_figure_shows_its_private_runs_with_exact_epsilons_or_says_that_there_are_none(monkeypatch):
+    def record(seed, epsilon, accuracy):
+        config = {"num_steps": 720, "seed": seed}
+        return {"config": config, "privacy": {"exact_epsilon": epsilon}, "final": {"test_accuracy": accuracy}}
+
+    found = [experiment.Result("DP-SGD (private)", record(seed, 0.5123, 90.0 + seed)) for seed in (0, 2)]
+    monkeypatch.setattr(findings, "results_of", lambda section, dataset: found if section == "private_p2" else [])
+    study = experiment.prepare("p2_table3", dataset="mnist", profile="paper")
+    intro, _, *table = findings.private_note(study).splitlines()
+    assert "{doc}`private_p2`" in intro
+    assert rows("\n".join(table)) == ["| DP-SGD (private) | 720 | 0.5123, exact | 91.00 ± 1.41 (2) |"]
+    for section, dataset, name in (("fig08_loss", "cifar10", "CIFAR-10"), ("p2_table3", "digits", "digits")):
+        note = findings.private_note(experiment.prepare(section, dataset=dataset, profile="small"))
+        assert note == f"The private reading of this page is not yet run on {name}."
+
+
+@pytest.mark.parametrize("section", findings.PRIVATE_PAGES)
+def test_each_figure_of_the_papers_shows_the_private_reading(section):
+    cells = nbformat.read(BOOK.parent / "notebooks" / f"{section}.ipynb", as_version=4).cells
+    assert any(cell.source == "Markdown(findings.private_note(study))" for cell in cells)
+
+
 def test_cifar_10_is_shown_at_the_size_that_the_book_has():
     assert findings.study_of("fig08_loss", "cifar10").options.profile == "reduced"
     assert findings.study_of("fig08_loss", "mnist").options.profile == "paper"
@@ -336,4 +359,4 @@ def test_every_number_that_the_pages_ask_for_names_a_run_of_the_plan(companion):
     for section, dataset, label, statistic in asked:
         labels = {run.label for run in findings.study_of(section, dataset).runs}
         assert label in labels, (section, label)
-        assert statistic in ("final", "train", "max", "capped")
+        assert statistic in (*report.STATISTICS, *report.PRIVACY)
