@@ -86,6 +86,7 @@ UPPER = (
     "plots_tuning",
     "plots_frontier",
     "survive",
+    "advice",
     "canaries",
     "audit_bounds",
     "audit_runs",

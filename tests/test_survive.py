@@ -4,7 +4,7 @@ from statistics import fmean
 
 import pytest
 
-from cnndp import survive
+from cnndp import advice, survive
 from cnndp.experiment import Result
 from cnndp.sections import Options, plan
 from cnndp.sections_equal import rate_of
@@ -183,3 +183,56 @@ def test_the_width_table_names_the_best_rate_and_what_the_worst_loses():
         *made("growth 1, ε = 1, rate 3000", 97.7),
     ]
     assert "| growth 1 | 1 | 1000 | 98.00 | 1.00 | 1000 to 3000 |" in survive.width_table(results)
+
+
+# Advice
+
+
+def test_the_advice_on_steps_keeps_the_fixed_one_unless_an_idea_gains_at_every_epsilon():
+    free = [Effect("Polyak, neither", 1.0, [-0.5, -0.7]), Effect("no brake", 1.0, [-5.0, -6.0])]
+    names = ("Polyak, neither", "no brake")
+    half = [Effect("decayed", 1.0, [0.2, 0.3]), Effect("decayed", 3.0, [-0.2, 0.3])]
+    text = advice.steps([*half, *free], names)
+    assert text.startswith("Spend the budget in equal parts at a tuned fixed rate")
+    assert text.endswith("takes “Polyak, neither” and loses 0.60 points on average.")
+    both = [half[0], Effect("decayed", 3.0, [0.1, 0.3])]
+    assert advice.steps([*both, *free], names).startswith("Take decayed: beyond its interval it gains at every ε")
+    assert advice.steps(both, names) == advice.steps(free, names) == advice.MISSING
+
+
+def test_the_advice_on_tuning_compares_the_worst_of_the_same_grid():
+    def grid(name, *finals):
+        return [run for rate, final in enumerate(finals, 1) for run in made(f"{name}, ε = 1, rate {rate}", final)]
+
+    fixed, flat, steep = grid("growth 1", 98.0, 96.0), grid("Polyak, cap", 97.0, 96.5), grid("Polyak, x", 98.0, 50.0)
+    text = advice.tuning([*fixed, *flat, *steep])
+    assert text.startswith("A Polyak step makes tuning less urgent")
+    assert "the worst cap of “Polyak, cap” loses 0.50 points, the worst fixed rate 2.00" in text
+    assert "does not make tuning less urgent" in advice.tuning([*fixed, *steep])
+    assert advice.tuning(flat) == advice.tuning(fixed) == advice.MISSING
+
+
+@pytest.mark.parametrize(
+    ("caps", "lead"),
+    [((1, 1, 1), "One cap serves"), ((1, 1, 3), "Raise the cap with the budget"), ((3, 1, 3), "Tune the cap anew")],
+)
+def test_the_advice_on_the_cap_follows_the_best_one(caps, lead):
+    results = [
+        run
+        for epsilon, best in zip((8, 0.5, 2), (caps[2], caps[0], caps[1]), strict=True)
+        for cap in (1, 3)
+        for run in made(f"cap, ε = {epsilon}, rate {cap}", 90.0 + (cap == best))
+    ]
+    text = advice.cap(results)
+    assert text.startswith(lead)
+    assert f"{caps[0]} at exact ε = 0.5, {caps[1]} at exact ε = 2, {caps[2]} at exact ε = 8" in text
+    assert advice.cap(results[:2]) == advice.MISSING
+
+
+def test_the_advice_on_noise_names_the_least_and_the_largest_cost():
+    found = [Effect("Laplace, d = 20", 3.0, [-0.5, -0.5]), Effect("Laplace, d = 1500", 1.0, [-11.0, -13.0])]
+    text = advice.noise(found)
+    assert text.startswith("Take Gaussian noise")
+    assert "from 0.50 points (d = 20, exact ε = 3) to 12.00 points (d = 1,500, exact ε = 1)" in text
+    assert advice.noise([Effect("Laplace, d = 20", 3.0, [0.5, 0.6])]).startswith("Compare both noises")
+    assert advice.noise([]) == advice.MISSING
