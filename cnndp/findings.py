@@ -27,6 +27,12 @@ PRIVATE_PAGES = {
     "p2_table2_fig07": "private_p2",
     "p2_table3": "private_p2",
 }
+# What stands beside the frontier: the papers' lengths and batches, and their network. Sections, and how labels start.
+BESIDE_FRONTIER = {
+    "scattering, linear, Table II's totals": (("frontier_table2",), "scattering, linear"),
+    "CNN, DP-SGD": (("private_fig07_08", "private_fig09"), "DP-SGD (private"),
+    "CNN, CNN-DP-GAN-Polyak": (("private_fig07_08", "private_fig09"), "CNN-DP-GAN-Polyak (private"),
+}
 FULL = ("cifar10_tuning", "frontier")  # but these are shown at "paper" size on every dataset
 # What both papers are quoted for: the best and the worst of P1, its abstract, and P2's Table 3.
 HEADLINES = (
@@ -104,6 +110,16 @@ def private_note(study: Experiment) -> str:
     ]
     made = report.table(rows, ("Run", "Steps", "ε", "Final test %"))
     return f"The same methods made valid; curves and settings are in {{doc}}`{page}`.\n\n{made}"
+
+
+def with_others(results: list[Result], dataset: str) -> dict[str, list[Result]]:
+    """Return the runs of section frontier with those of `BESIDE_FRONTIER` that a dataset has, by line of the plot."""
+    lines = {"scattering, linear": results}
+    for line, (sections, start) in BESIDE_FRONTIER.items():
+        own = [section for section in sections if dataset in SECTIONS[section].datasets]
+        found = [run for section in own for run in results_of(section, dataset) if run.label.startswith(start)]
+        lines |= {line: found} if found else {}
+    return lines
 
 
 def headlines(frame: pd.DataFrame) -> str:

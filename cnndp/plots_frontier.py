@@ -1,6 +1,6 @@
 """Accuracy against exact epsilon: the figure and the tables of the frontier page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -9,7 +9,7 @@ from cnndp.accounting import epsilon_by_step
 from cnndp.experiment import Result
 from cnndp.field import anchors_of, headlines
 from cnndp.plan import Plan
-from cnndp.plots import COLOURS, legend_below, mean_and_std, panels
+from cnndp.plots import COLOURS, legend_below, mean_and_std, panels, style
 from cnndp.report import STATISTICS, by_label, final_spread, spread, table
 from cnndp.results import Record
 
@@ -40,35 +40,42 @@ def exact(records: Sequence[Record]) -> float:
     return float(max(record["privacy"]["exact_epsilon"] for record in records))
 
 
-def frontier(results: Sequence[Result], dataset: str) -> Figure:
+def by_epsilon(results: Sequence[Result]) -> dict[float, list[float]]:
+    """Return the final test accuracies of each label by exact epsilon, smallest first."""
+    grouped = sorted(by_label(results).values(), key=exact)
+    return {exact(records): [STATISTICS["final"](record) for record in records] for records in grouped}
+
+
+def frontier(lines: Mapping[str, Sequence[Result]], dataset: str) -> Figure:
     """Draw test accuracy against exact epsilon, beside the field's results and the papers' headline accuracies.
 
     Args:
-        results: of section frontier.
+        lines: private runs of this project by name; the first has the ticks of its epsilons labelled.
         dataset: whose anchors and headlines are drawn.
     """
-    grouped = sorted(by_label(results).values(), key=exact)
-    epsilons = [exact(records) for records in grouped]
-    finals = [[STATISTICS["final"](record) for record in records] for records in grouped]
-    means, spreads = zip(*(mean_and_std(values) for values in finals), strict=True)
-    figure, (axes,) = panels(1, height=4.6)
+    figure, (axes,) = panels(1, height=4.8)
     figure.set_figwidth(7.2)
-    axes.errorbar(epsilons, means, spreads, marker="o", capsize=3, color=COLOURS[0], label="here: scattering, linear")
+    ticks: list[float] = []
+    for index, (line, results) in enumerate(lines.items()):
+        points = by_epsilon(results)
+        means, spreads = zip(*(mean_and_std(values) for values in points.values()), strict=True)
+        axes.errorbar(list(points), means, spreads, marker="o", capsize=3, label=f"here: {line}", **style(index))
+        ticks += [epsilon for epsilon in points if all(abs(epsilon / tick - 1) > 0.1 for tick in ticks)]
     names = list(dict.fromkeys((one.who, one.model) for one in anchors_of(dataset)))
     for index, (who, model) in enumerate(names):
-        points = [one for one in anchors_of(dataset) if (one.who, one.model) == (who, model)]
+        published = [one for one in anchors_of(dataset) if (one.who, one.model) == (who, model)]
         axes.plot(
-            [one.epsilon for one in points],
-            [one.accuracy for one in points],
+            [one.epsilon for one in published],
+            [one.accuracy for one in published],
             MARKERS[index % len(MARKERS)],
-            color=COLOURS[1 + index],
+            color=COLOURS[(len(lines) + index) % len(COLOURS)],
             label=f"{who}: {model}",
         )
     for name, value in headlines(dataset).items():
         axes.axhline(value, color="0.35", linewidth=0.9, linestyle=(0, (1, 2)))
-        axes.annotate(f"{name}: {value:g} %", (epsilons[-1], value), fontsize=9, color="0.25", va="bottom", ha="right")
+        axes.annotate(f"{name}: {value:g} %", (max(ticks), value), fontsize=9, color="0.25", va="bottom", ha="right")
     axes.set(xscale="log", xlabel="exact ε at δ = 1e-5 (log)", ylabel="test accuracy (%)")
-    axes.set_xticks(epsilons, [f"{epsilon:.2g}" for epsilon in epsilons], minor=False)
+    axes.set_xticks(ticks, [f"{epsilon:.2g}" if epsilon < 10 else f"{epsilon:.0f}" for epsilon in ticks], minor=False)
     axes.minorticks_off()
     legend_below(figure, axes, columns=2, fontsize=8.5)
     return figure
@@ -88,13 +95,15 @@ def frontier_table(results: Sequence[Result]) -> str:
     return table(rows, ("Target", "Exact ε", "Test %", "Seconds, features read from the cache"))
 
 
-def headlines_note(results: Sequence[Result], dataset: str) -> str:
-    """Return a Markdown list: the smallest epsilon at which each headline accuracy is reached on average."""
-    grouped = sorted(by_label(results).values(), key=exact)
-    reached = [(exact(records), fmean(map(STATISTICS["final"], records))) for records in grouped]
-    lines = []
-    for name, value in headlines(dataset).items():
-        found = next(((epsilon, mean) for epsilon, mean in reached if mean >= value), None)
-        where = "at none of these ε" if found is None else f"at exact ε = {found[0]:.2f} ({found[1]:.2f} %)"
-        lines.append(f"- {name}'s {value:g} % is reached {where}.")
-    return "\n".join(lines) or "Neither paper has a headline accuracy on this dataset."
+def headlines_note(lines: Mapping[str, Sequence[Result]], dataset: str) -> str:
+    """Return a Markdown table: the smallest epsilon at which each line reaches each headline accuracy on average."""
+    stated = headlines(dataset)
+    if not stated:
+        return "Neither paper has a headline accuracy on this dataset."
+    rows = []
+    for line, results in lines.items():
+        means = {epsilon: fmean(values) for epsilon, values in by_epsilon(results).items()}
+        reached = [next((epsilon for epsilon in means if means[epsilon] >= value), None) for value in stated.values()]
+        rows.append([line, *("not reached" if epsilon is None else f"{epsilon:.3g}" for epsilon in reached)])
+    header = ("Exact ε at which the mean reaches", *(f"{name}'s {value:g} %" for name, value in stated.items()))
+    return table(rows, header)

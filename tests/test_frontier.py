@@ -1,0 +1,78 @@
+"""The frontier page: what its lines, marks and tables hold can be worked out by hand."""
+
+import pytest
+
+from cnndp import findings, plots_frontier
+from cnndp.experiment import Result
+from cnndp.field import anchors_of, headlines
+
+
+def made(label, epsilon, *finals):
+    privacy, provenance = {"exact_epsilon": epsilon}, {"seconds": 10.0}
+    return [
+        Result(label, {"privacy": privacy, "final": {"test_accuracy": one}, "provenance": provenance}) for one in finals
+    ]
+
+
+@pytest.fixture
+def lines():
+    linear = [*made("ε = 3", 2.99, 98.0, 99.0), *made("ε = 1", 0.998, 97.0, 97.6)]
+    return {"scattering, linear": linear, "CNN": made("CNN, T = 300", 72.4, 96.0, 98.0)}
+
+
+def test_points_are_ordered_by_exact_epsilon_and_hold_every_seed(lines):
+    assert list(plots_frontier.by_epsilon(lines["scattering, linear"]).items()) == [
+        (0.998, [97.0, 97.6]),
+        (2.99, [98.0, 99.0]),
+    ]
+
+
+def test_the_figure_has_our_lines_the_fields_marks_and_the_papers_numbers(lines):
+    (axes,) = plots_frontier.frontier(lines, "mnist").axes
+    ours = {bars.get_label(): bars.lines[0].get_xydata().tolist() for bars in axes.containers}
+    assert ours == {
+        "here: scattering, linear": [[0.998, pytest.approx(97.3)], [2.99, 98.5]],
+        "here: CNN": [[72.4, 97.0]],
+    }
+    marks = {tuple(point) for line in axes.lines if line.get_linestyle() == "None" for point in line.get_xydata()}
+    assert {(one.epsilon, one.accuracy) for one in anchors_of("mnist")} <= marks
+    assert {f"{name}: {value:g} %" for name, value in headlines("mnist").items()} == {
+        one.get_text() for one in axes.texts
+    }
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "3", "72"]
+
+
+def test_two_lines_of_a_figure_never_share_a_colour(lines):
+    lines |= {"more": made("a", 140.0, 98.0), "most": made("b", 280.0, 98.0)}
+    (axes,) = plots_frontier.frontier(lines, "mnist").axes
+    handles, labels = axes.get_legend_handles_labels()
+    colours = [(one.lines[0] if hasattr(one, "lines") else one).get_color() for one in handles]
+    assert len(set(colours)) == len(labels) == 4 + len({(one.who, one.model) for one in anchors_of("mnist")})
+
+
+def test_the_headlines_are_reached_at_the_smallest_epsilon_whose_mean_does(lines):
+    head, _, linear, cnn = plots_frontier.headlines_note(lines, "mnist").splitlines()
+    assert head == "| Exact ε at which the mean reaches | P1's 97.68 % | P2's 95.28 % |"
+    assert linear == "| scattering, linear | 2.99 | 0.998 |"
+    assert cnn == "| CNN | not reached | 72.4 |"
+    assert plots_frontier.headlines_note(lines, "digits").startswith("Neither paper")
+
+
+def test_the_table_has_exact_epsilon_spread_and_seconds(lines):
+    table = plots_frontier.frontier_table(lines["scattering, linear"])
+    assert "| ε = 1 | 0.9980 | 97.30 ± 0.42 (2) | 10 ± 0 (2) |" in table
+
+
+def test_the_papers_settings_stand_beside_the_frontier_where_they_are_recorded(monkeypatch):
+    stored = {
+        "frontier_table2": made("scattering, linear (private), T = 300", 72.5, 98.0),
+        "private_fig09": [
+            *made("noise-free, T = 300", None, 98.0),
+            *made("DP-SGD (private, Table II), T = 300", 72.5, 90.0),
+        ],
+    }
+    monkeypatch.setattr(findings, "results_of", lambda section, dataset: stored.get(section, []))
+    found = findings.with_others([], "mnist")
+    assert list(found) == ["scattering, linear", "scattering, linear, Table II's totals", "CNN, DP-SGD"]
+    assert [result.label for result in found["CNN, DP-SGD"]] == ["DP-SGD (private, Table II), T = 300"]
+    assert list(findings.with_others([], "cifar10")) == ["scattering, linear"]
