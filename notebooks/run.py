@@ -35,6 +35,7 @@ ROOT = NOTEBOOKS.parent
 RUNS = NOTEBOOKS / "runs"
 Parameters = dict[str, Any]
 SHARED = "shared"  # stands for the dataset of pages that have none
+VALID = ("private_", "survive_", "frontier")  # sections whose every run has a guarantee: a part of their own
 Entry = tuple[str, str, Parameters]  # dataset as data.load takes it, section, parameters
 
 
@@ -186,6 +187,7 @@ def write_toc(entries: list[Entry], base: Path, target: Path) -> None:
     for entry in sorted(entries, key=lambda entry: entry[0] != SHARED):
         path = run_path(*entry)
         caption = "Mechanisms and their cost" if entry[0] == SHARED else report.pretty(path.parent.name)
+        caption += ", valid guarantees" if entry[1].startswith(VALID) else ""
         groups.setdefault(caption, []).append({"file": path.relative_to(ROOT).with_suffix("").as_posix()})
     toc["parts"][place : place + 1] = [
         {"caption": caption, "numbered": False, "chapters": chapters} for caption, chapters in groups.items()

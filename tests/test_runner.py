@@ -266,15 +266,24 @@ def test_only_the_first_heading_gets_the_dataset(runner):
 def test_the_toc_lists_every_run_in_its_part(runner, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "ROOT", tmp_path)
     monkeypatch.setattr(runner, "RUNS", tmp_path / "notebooks" / "runs")
-    entries = [("mnist", "fig07_ablation", {}), ("digits", "eq06_11_polyak", {}), (runner.SHARED, "costs", {})]
+    entries = [
+        ("mnist", "fig07_ablation", {}),
+        ("mnist", "frontier", {}),
+        ("mnist", "survive_steps", {}),
+        ("digits", "eq06_11_polyak", {}),
+        (runner.SHARED, "costs", {}),
+    ]
     target = tmp_path / "_toc.yml"
     runner.write_toc(entries, NOTEBOOKS / "toc.yml", target)
     made, base = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in (target, NOTEBOOKS / "toc.yml"))
     parts = {part["caption"]: part["chapters"] for part in made["parts"]}
     assert parts["MNIST"] == [{"file": "notebooks/runs/mnist/fig07_ablation"}]
     assert parts["digits"] == [{"file": "notebooks/runs/digits/eq06_11_polyak"}]
-    assert list(parts)[1] == "Mechanisms and their cost"
-    others = [caption for caption in parts if caption not in ("Mechanisms and their cost", "MNIST", "digits")]
+    valid = ("frontier", "survive_steps")
+    assert parts["MNIST, valid guarantees"] == [{"file": f"notebooks/runs/mnist/{section}"} for section in valid]
+    own = ["Mechanisms and their cost", "MNIST", "MNIST, valid guarantees", "digits"]
+    assert list(parts)[1:5] == own
+    others = [caption for caption in parts if caption not in own]
     assert others == [part["caption"] for part in base["parts"] if part["caption"] != "Experiments"]
     before = target.stat().st_mtime_ns
     runner.write_toc(entries, NOTEBOOKS / "toc.yml", target)
