@@ -190,7 +190,8 @@ def step_part(config: Config) -> StepPart:
         # Noise can push a released loss below 0; a raw one never is.
         loss = noisy.loss.clamp(min=0)
         if config.debias:
-            squared_norm = debiased_squared_norm(squared_norm, len(noisy.gradient), noisy.noise_std**2)
+            num_params, variance = len(noisy.gradient), noisy.noise_std**2
+            squared_norm = debiased_squared_norm(squared_norm, num_params, variance, config.clip_norm)
         if config.max_step is None:
             return Step(polyak_step(loss, squared_norm), slack=None)
         return Step(capped_step(loss, squared_norm, config.max_step), slack(loss, squared_norm, config.max_step))

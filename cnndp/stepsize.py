@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cnndp.checks import at_least, below_one, non_negative, positive
 
-MIN_SQUARED_NORM = 1e-3  # floor under the de-biased norm, which noise can push below zero
+MIN_SQUARED_NORM = 1e-3  # floor under the de-biased norm, which noise can push below zero; gradients are of order 1
 
 
 def polyak_step(loss: Tensor, squared_norm: Tensor) -> Tensor:
@@ -53,20 +53,29 @@ def slack(loss: Tensor, squared_norm: Tensor, max_step: float) -> Tensor:
     return (loss - max_step * squared_norm).clamp(min=0)
 
 
-def debiased_squared_norm(squared_norm: Tensor, num_params: int, noise_variance: float | Tensor) -> Tensor:
+def debiased_squared_norm(
+    squared_norm: Tensor, num_params: int, noise_variance: float | Tensor, clip_norm: float | None = None
+) -> Tensor:
     """Return ||g||^2 without what the noise adds to it on average: max(||g||^2 - P v, floor).
 
     Args:
         squared_norm: of the noisy gradient, scalar.
         num_params: P, how many coordinates carry noise.
         noise_variance: v of one coordinate (2 b^2 for Laplace, sigma^2 for Gaussian noise).
+        clip_norm: C, no gradient is longer; below 1 the floor of 1e-3 shrinks with C^2, or every gradient would be
+            under it.
 
     Use it with a cap only: at the floor of 1e-3 an uncapped step is l / 1e-3.
+
+    >>> import torch
+    >>> debiased_squared_norm(torch.tensor(9.0), 4, 2.0)  # 9 - 4 * 2
+    tensor(1.)
     """
+    floor = MIN_SQUARED_NORM * min(1.0, clip_norm or 1.0) ** 2
     if isinstance(noise_variance, Tensor):  # checking one would make the host wait for a GPU
-        return (squared_norm - (num_params * noise_variance).to(squared_norm.dtype)).clamp(min=MIN_SQUARED_NORM)
+        return (squared_norm - (num_params * noise_variance).to(squared_norm.dtype)).clamp(min=floor)
     non_negative(noise_variance=noise_variance)
-    return (squared_norm - num_params * noise_variance).clamp(min=MIN_SQUARED_NORM)
+    return (squared_norm - num_params * noise_variance).clamp(min=floor)
 
 
 def descend(weights: Tensor, step_size: Tensor | float, gradient: Tensor) -> Tensor:

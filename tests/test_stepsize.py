@@ -110,6 +110,14 @@ def test_the_debiased_norm_has_a_floor_and_without_noise_is_the_norm():
         stepsize.debiased_squared_norm(squared, 4, -1.0)
 
 
+@pytest.mark.parametrize("clip_norm", [None, 100.0, 1.0, 0.03])
+def test_the_floor_is_below_the_gradients_that_a_clip_lets_through(clip_norm):
+    longest = min(clip_norm or 1.0, 1.0)
+    squared = torch.tensor([0.0, 0.01, 1.0], dtype=torch.float64) * longest**2
+    found = stepsize.debiased_squared_norm(squared, 4, 0.0, clip_norm)
+    torch.testing.assert_close(found, torch.tensor([1e-3, 0.01, 1.0], dtype=torch.float64) * longest**2)
+
+
 def test_decay_is_time_based_from_the_second_step():
     assert stepsize.decayed_rate(0.3, 0.5, 1) == 0.3
     assert [stepsize.decayed_rate(0.3, 0.5, t) for t in (2, 3, 11)] == pytest.approx([0.2, 0.15, 0.05])

@@ -3,8 +3,9 @@
 from statistics import fmean
 
 import pytest
+import torch
 
-from cnndp import advice, survive
+from cnndp import advice, methods, survive
 from cnndp.experiment import Result
 from cnndp.sections import Options, plan
 from cnndp.sections_equal import rate_of
@@ -87,6 +88,20 @@ def test_laplace_and_its_twin_differ_in_noise_and_clip_alone():
 def test_the_rates_are_those_with_the_highest_accuracy_on_validation_images(best_rates, dataset):
     chosen = {**best_rates("survive_tuning", dataset), **best_rates("survive_laplace_tuning", dataset)}
     assert TUNED[dataset] == chosen
+
+
+def test_the_floor_of_a_debiased_norm_leaves_the_cap_to_decide():
+    """With a floor above the square of the clip, 0.0009, no cap above 1,000 times the loss could ever bind."""
+    runs = dict(runs_of("survive_tuning"))
+    gradient, loss = torch.tensor([0.03, 0.0]), torch.tensor(2.0)
+    steps = {
+        rate: methods.step_part(runs[f"Polyak, cap and de-bias, ε = 3, rate {rate:g}"])(
+            1.0, methods.Noisy(gradient, loss, noise_std=0.015)
+        )
+        for rate in RATES
+    }
+    # 0.0009 - 2 * 0.015^2 = 0.00045, and 2 / 0.00045 = 4444
+    assert [step.size.item() for step in steps.values()] == pytest.approx([300, 1000, 3000, 4444.4, 4444.4], rel=1e-4)
 
 
 # Numbers and sentences
