@@ -20,8 +20,8 @@ def card() -> str:
             f"of seeds); without noise P1's network reaches {reference} on MNIST:",
             findings.headlines(frame),
             "Records of all runs: `book/results`; every claim with its verdict and reason: the book's page on results. "
-            "None of these runs carries a privacy guarantee: P1 bounds nothing that one record adds to a gradient, and "
-            "the batches are not the samples that accounting assumes.",
+            "Only the runs under *private* carry a privacy guarantee: P1 bounds nothing that one record adds to a "
+            "gradient, and its batches are not the samples that accounting assumes.",
             "**Under a valid guarantee** (exact ε at δ = 1e-5 with every release counted; official test images, used "
             "once) a linear model on scattering features reaches, in percent:",
             findings.valid_guarantees(),

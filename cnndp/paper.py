@@ -187,7 +187,12 @@ def max_accuracy(run: Run) -> float:
 
 
 def final_metric(run: Run, metric: str = "test_accuracy") -> float | None:
-    """Return a final metric, else the last of its curve, else None; losses times 100, as P2 prints them."""
+    """Return a final metric, else the last of its curve, else None; losses times 100, as P2 prints them.
+
+    A run with a guarantee answers P2's epsilon with its exact one, not with what P2's accountant would have printed.
+    """
+    if metric == "rdp_epsilon" and (exact := run.get("privacy", {}).get("exact_epsilon")) is not None:
+        return float(exact)
     curve = run["history"].get("loss" if metric == "train_loss" else metric)
     value = run["final"].get(metric, curve[-1] if curve else None)
     return None if value is None else float(value) * (100 if metric.endswith("_loss") else 1)

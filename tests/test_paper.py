@@ -240,6 +240,10 @@ def test_statistics_of_one_run() -> None:
     assert paper.run_value("value at 450", record, run("cnn")) is None  # not measured there
     assert paper.run_value("final train_loss", record) == pytest.approx(36.0)  # printed by P2 as a percentage
     assert paper.run_value("final rdp_epsilon", record) is None
+    private = {**record, "final": {**record["final"], "rdp_epsilon": 1.09}, "privacy": {"exact_epsilon": 0.99}}
+    assert paper.run_value("final rdp_epsilon", private) == 0.99  # a valid guarantee is quoted by its exact epsilon
+    none = {**private, "privacy": {"exact_epsilon": None}}
+    assert paper.run_value("final rdp_epsilon", none) == 1.09
 
 
 def test_accuracy_loss_is_against_the_same_seed() -> None:
