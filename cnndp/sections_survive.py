@@ -16,6 +16,7 @@ from cnndp.sections_p1 import Labelled
 from cnndp.sections_p2 import OFFICIAL
 
 RATES = (300.0, 1000.0, 3000.0, 10000.0, 30000.0)
+LAPLACE_RATES = (10.0, 30.0, 100.0, 300.0, 1000.0)  # as many, where that noise needs them
 NO_CAP = 1e9  # a cap that never binds
 GROWTHS = (0.5, 1.0, 2.0, 4.0)
 EPSILONS = (1.0, 3.0)
@@ -34,7 +35,7 @@ UNTUNED: dict[str, dict[str, Any]] = {
     "Polyak, de-bias alone": {**POLYAK, "debias": True, "max_step": NO_CAP},
 }
 DIMENSIONS = (20, 100, 500, 1500)
-NOISES = ("gaussian", "laplace")
+NOISES = {"gaussian": RATES, "laplace": LAPLACE_RATES}  # with their grids
 # Chosen on validation images by the sections survive_tuning and survive_laplace_tuning; tests compare them with their
 # records. By dataset, then by label.
 TUNED: dict[str, dict[str, float]] = {}
@@ -137,8 +138,8 @@ def survive_laplace_tuning(dataset: str, num_steps: int) -> Labelled:
         )
         for epsilon in EPSILONS
         for size in DIMENSIONS
-        for mechanism in NOISES
-        for rate in RATES
+        for mechanism, rates in NOISES.items()
+        for rate in rates
     }
 
 
