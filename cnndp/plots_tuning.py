@@ -12,6 +12,7 @@ from cnndp.plots import STYLE, band, legend_below, mean_and_std, panels, style
 from cnndp.report import STATISTICS, by_label
 
 PRIVATE = re.compile(r"(?P<name>.+) \((?P<panel>private, [^)]+)\)")
+CLOSE = 85  # percent; where nothing is below, the axis is cut to what is there
 EXACT = re.compile(r"(?P<name>.+), (?P<panel>ε = [^,]+)")
 
 
@@ -43,6 +44,8 @@ def by_rate(results: Sequence[Result]) -> Figure:
         values = [STATISTICS["final"](record) for record in records]
         curves.setdefault(panel, {}).setdefault(line, {})[float(rate)] = values
     names = list(dict.fromkeys(line for lines in curves.values() for line in lines))  # one style in all panels
+    lowest = min(min(values) for lines in curves.values() for points in lines.values() for values in points.values())
+    limits = (0, 103) if lowest < CLOSE else (None, None)  # tenths of a point would be lost in a full axis
     figure, axes = panels(len(curves), height=4.6, sharey=True)
     figure.set_figwidth(max(6.5, figure.get_figwidth()))  # room for the legend below a single panel
     for axis, (panel, lines) in zip(axes, curves.items(), strict=True):
@@ -53,7 +56,7 @@ def by_rate(results: Sequence[Result]) -> Figure:
             axis.plot(rates, means, marker=".", label=line, **style(index))
             best = int(np.argmax(means))
             axis.plot(rates[best], means[best], "o", mfc="none", color=style(index)["color"], markersize=9)
-        axis.set(xscale="log", xlabel="rate or cap (log)", title=panel, ylim=(0, 103))
+        axis.set(xscale="log", xlabel="rate or cap (log)", title=panel, ylim=limits)
         axis.grid(axis="x", which="minor", visible=False)
     axes[0].set_ylabel("accuracy on validation images (%)")
     handles = {handle.get_label(): handle for axis in axes for handle in axis.get_legend_handles_labels()[0]}

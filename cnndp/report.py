@@ -99,14 +99,18 @@ def epsilon_of(record: Record) -> str:
 
 
 def guarantee_note(results: Sequence[Result]) -> str:
-    """Return one sentence for each guarantee, or reason why there is none, with the runs it is true of."""
-    reasons: dict[str, list[str]] = {}
+    """Return one sentence for each guarantee, or reason why there is none, with the runs it is true of.
+
+    Runs of one name that differ in their rate are named once.
+    """
+    reasons: dict[str, dict[str, None]] = {}
     for label, records in by_label(results).items():
+        name = label.partition(", rate ")[0]
         if reason := records[0]["privacy"]["no_guarantee"]:
-            reasons.setdefault(f"**No guarantee**: {reason}", []).append(label)
+            reasons.setdefault(f"**No guarantee**: {reason}", {})[name] = None
         elif (exact := records[0]["privacy"]["exact_epsilon"]) is not None:
             delta = records[0]["privacy"]["delta"]
-            reasons.setdefault(f"**Guarantee**: exact (ε = {exact:.4g}, δ = {delta:g})", []).append(label)
+            reasons.setdefault(f"**Guarantee**: exact (ε = {exact:.4g}, δ = {delta:g})", {})[name] = None
     return "\n".join(f"- {reason} ({', '.join(labels)})." for reason, labels in reasons.items())
 
 

@@ -175,6 +175,11 @@ def test_every_run_without_a_guarantee_is_named_with_the_reason(results):
     ]
 
 
+def test_runs_that_differ_in_their_rate_alone_are_named_once():
+    results = [record(f"CDP, rate {rate}", 90.0) for rate in (1, 3)] + [record("CDP", 90.0)]
+    assert report.guarantee_note(results) == "- **No guarantee**: the loss is used raw (CDP)."
+
+
 def test_a_run_that_has_a_guarantee_is_not_called_one_without(results):
     results[2].record["privacy"]["no_guarantee"] = None
     assert "printed" not in report.guarantee_note(results)

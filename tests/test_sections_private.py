@@ -115,3 +115,12 @@ def test_caps_are_drawn_for_each_mechanism_and_budget():
     np.testing.assert_allclose(laplace.lines[0].get_xydata(), [(0.1, 30.0), (1.0, 40.0)])
     np.testing.assert_allclose(gaussian.lines[0].get_xydata(), [(1.0, 90.0)])
     assert "5 a step, exact ε = 10" in [text.get_text() for text in laplace.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize(("lowest", "bottom"), [(10.0, 0.0), (95.0, 90.0)])
+def test_the_axis_of_rates_starts_at_zero_unless_all_are_close_to_the_best(lowest, bottom):
+    finals = {"DP-SGD (private, ε = 8), rate 1": lowest, "DP-SGD (private, ε = 8), rate 3": 98.0}
+    results = [made(label, value) for label, value in finals.items()]
+    (axes,) = plots_tuning.by_rate(results).axes
+    low = axes.get_ylim()[0]
+    assert low == 0 if bottom == 0 else bottom < low <= lowest
