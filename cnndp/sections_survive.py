@@ -38,7 +38,40 @@ DIMENSIONS = (20, 100, 500, 1500)
 NOISES = {"gaussian": RATES, "laplace": LAPLACE_RATES}  # with their grids
 # Chosen on validation images by the sections survive_tuning and survive_laplace_tuning; tests compare them with their
 # records. By dataset, then by label.
-TUNED: dict[str, dict[str, float]] = {}
+TUNED: dict[str, dict[str, float]] = {
+    "mnist": {
+        "growth 0.5, ε = 1": 1000.0,
+        "growth 1, ε = 1": 3000.0,
+        "growth 2, ε = 1": 3000.0,
+        "growth 4, ε = 1": 1000.0,
+        "decayed, ε = 1": 3000.0,
+        "Polyak, cap, ε = 1": 3000.0,
+        "Polyak, cap and de-bias, ε = 1": 3000.0,
+        "growth 0.5, ε = 3": 3000.0,
+        "growth 1, ε = 3": 3000.0,
+        "growth 2, ε = 3": 3000.0,
+        "growth 4, ε = 3": 3000.0,
+        "decayed, ε = 3": 10000.0,
+        "Polyak, cap, ε = 3": 10000.0,
+        "Polyak, cap and de-bias, ε = 3": 3000.0,
+        "Gaussian, d = 20, ε = 1": 3000.0,
+        "Laplace, d = 20, ε = 1": 300.0,
+        "Gaussian, d = 100, ε = 1": 3000.0,
+        "Laplace, d = 100, ε = 1": 300.0,
+        "Gaussian, d = 500, ε = 1": 3000.0,
+        "Laplace, d = 500, ε = 1": 100.0,
+        "Gaussian, d = 1500, ε = 1": 3000.0,
+        "Laplace, d = 1500, ε = 1": 30.0,
+        "Gaussian, d = 20, ε = 3": 3000.0,
+        "Laplace, d = 20, ε = 3": 1000.0,
+        "Gaussian, d = 100, ε = 3": 3000.0,
+        "Laplace, d = 100, ε = 3": 1000.0,
+        "Gaussian, d = 500, ε = 3": 3000.0,
+        "Laplace, d = 500, ε = 3": 300.0,
+        "Gaussian, d = 1500, ε = 3": 3000.0,
+        "Laplace, d = 1500, ε = 3": 100.0,
+    },
+}
 
 
 def name_of(label: str, epsilon: float) -> str:
