@@ -44,8 +44,12 @@ def by_rate(results: Sequence[Result]) -> Figure:
         values = [STATISTICS["final"](record) for record in records]
         curves.setdefault(panel, {}).setdefault(line, {})[float(rate)] = values
     names = list(dict.fromkeys(line for lines in curves.values() for line in lines))  # one style in all panels
-    lowest = min(min(values) for lines in curves.values() for points in lines.values() for values in points.values())
-    limits = (0, 103) if lowest < CLOSE else (None, None)  # tenths of a point would be lost in a full axis
+    finals = [
+        value for lines in curves.values() for points in lines.values() for one in points.values() for value in one
+    ]
+    room = 0.05 * (max(finals) - min(finals)) + 0.05
+    # Tenths of a point would be lost in a full axis.
+    limits = (0, 103) if min(finals) < CLOSE else (min(finals) - room, max(finals) + room)
     figure, axes = panels(len(curves), height=4.6, sharey=True)
     figure.set_figwidth(max(6.5, figure.get_figwidth()))  # room for the legend below a single panel
     for axis, (panel, lines) in zip(axes, curves.items(), strict=True):
