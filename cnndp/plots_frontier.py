@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from cnndp.accounting import epsilon_by_step
 from cnndp.experiment import Result
@@ -14,6 +16,28 @@ from cnndp.report import STATISTICS, by_label, final_spread, spread, table
 from cnndp.results import Record
 
 MARKERS = ("s", "^", "D", "v")
+TICKS = (
+    99.5,
+    99,
+    98,
+    95,
+    90,
+    80,
+    60,
+    40,
+    20,
+    98.5,
+    97,
+    96,
+    94,
+    92,
+    88,
+    86,
+    70,
+    50,
+    30,
+    10,
+)  # the first ones matter most
 
 
 def spending(plan: Plan, points: int = 6) -> Figure:
@@ -33,6 +57,35 @@ def spending(plan: Plan, points: int = 6) -> Figure:
     axes.set(xlabel="steps taken", ylabel=f"exact ε at δ = {plan.delta:g}", ylim=(0, 1.1 * plan.target_epsilon))
     axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+def spread_out(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return where an accuracy in percent stands on an axis that gives more room to small errors.
+
+    >>> spread_out(np.array([90.5, 99.5])).tolist()  # errors of 9.5 and 0.5 points, 0.5 added to each
+    [-1.0, -0.0]
+    """
+    return -np.log10(100.5 - np.minimum(accuracy, 100.0))
+
+
+def spread_back(place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the accuracy that stands at a place of `spread_out`."""
+    return 100.5 - 10.0**-place
+
+
+def readable_ticks(low: float, high: float) -> list[float]:
+    """Return the accuracies of `TICKS` between two ends that stand far enough apart to be read.
+
+    >>> readable_ticks(20.0, 99.2)
+    [40, 60, 80, 86, 90, 95, 97, 98, 99]
+    """
+    kept: list[float] = []
+    start, stop = spread_out(np.array([low, high]))
+    for tick in TICKS:
+        places = spread_out(np.array([tick, *kept]))
+        if low <= tick <= high and all(abs(places[1:] - places[0]) > 0.07 * (stop - start)):
+            kept.append(tick)
+    return sorted(kept)
 
 
 def exact(records: Sequence[Record]) -> float:
@@ -55,11 +108,13 @@ def frontier(lines: Mapping[str, Sequence[Result]], dataset: str) -> Figure:
     """
     figure, (axes,) = panels(1, height=4.8)
     figure.set_figwidth(7.2)
+    axes.set_yscale("function", functions=(spread_out, spread_back))
     ticks: list[float] = []
     for index, (line, results) in enumerate(lines.items()):
         points = by_epsilon(results)
         means, spreads = zip(*(mean_and_std(values) for values in points.values()), strict=True)
-        axes.errorbar(list(points), means, spreads, marker="o", capsize=3, label=f"here: {line}", **style(index))
+        axes.plot(list(points), means, marker="o", label=f"here: {line}", **style(index))
+        axes.errorbar(list(points), means, spreads, fmt="none", capsize=3, color=style(index)["color"])
         ticks += [epsilon for epsilon in points if all(abs(epsilon / tick - 1) > 0.1 for tick in ticks)]
     names = list(dict.fromkeys((one.who, one.model) for one in anchors_of(dataset)))
     for index, (who, model) in enumerate(names):
@@ -73,9 +128,15 @@ def frontier(lines: Mapping[str, Sequence[Result]], dataset: str) -> Figure:
         )
     for name, value in headlines(dataset).items():
         axes.axhline(value, color="0.35", linewidth=0.9, linestyle=(0, (1, 2)))
-        axes.annotate(f"{name}: {value:g} %", (max(ticks), value), fontsize=9, color="0.25", va="bottom", ha="right")
+        text = f"{name}:\n{value:g} %"
+        beside = axes.get_yaxis_transform()
+        axes.annotate(
+            text, (1.01, value), xycoords=beside, annotation_clip=False, fontsize=9, color="0.25", va="center"
+        )
     axes.set(xscale="log", xlabel="exact ε at δ = 1e-5 (log)", ylabel="test accuracy (%)")
     axes.set_xticks(ticks, [f"{epsilon:.2g}" if epsilon < 10 else f"{epsilon:.0f}" for epsilon in ticks], minor=False)
+    marks = readable_ticks(*axes.get_ylim())
+    axes.set_yticks(marks, [f"{mark:g}" for mark in marks])
     axes.minorticks_off()
     legend_below(figure, axes, columns=2, fontsize=8.5)
     return figure

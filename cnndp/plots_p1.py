@@ -14,6 +14,7 @@ from cnndp.report import budget_of, by_label
 from cnndp.results import Record
 from cnndp.sections_p1 import THRESHOLDS
 
+SAME = " (private, Table II)"  # on all labels of Fig. 9 under the private reading
 REFERENCE = "noise-free"
 
 
@@ -57,13 +58,13 @@ def by_length(results: Sequence[Result], stated: Mapping[str, float]) -> Figure:
     """Draw Fig. 9: final test accuracy against T (left), and its mean over all T with a record (right).
 
     Args:
-        results: of section fig09_comparison, labels "METHOD, T = ...".
+        results: of section fig09_comparison or private_fig09, labels "METHOD, T = ...".
         stated: P1's means over T by method, drawn as open circles.
     """
     figure, (left, right) = panels(2, height=4.4)
     finals: dict[str, dict[int, list[float]]] = {}
     for label, record in results:
-        name = label.rsplit(", T = ", 1)[0]
+        name = label.rsplit(", T = ", 1)[0].removesuffix(SAME)
         if "printed" not in name and "total" not in name:
             per_length = finals.setdefault(name, {})
             per_length.setdefault(record["config"]["num_steps"], []).append(record["final"]["test_accuracy"])

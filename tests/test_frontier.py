@@ -1,5 +1,6 @@
 """The frontier page: what its lines, marks and tables hold can be worked out by hand."""
 
+import numpy as np
 import pytest
 
 from cnndp import findings, plots_frontier
@@ -29,14 +30,16 @@ def test_points_are_ordered_by_exact_epsilon_and_hold_every_seed(lines):
 
 def test_the_figure_has_our_lines_the_fields_marks_and_the_papers_numbers(lines):
     (axes,) = plots_frontier.frontier(lines, "mnist").axes
-    ours = {bars.get_label(): bars.lines[0].get_xydata().tolist() for bars in axes.containers}
+    ours = {
+        line.get_label(): line.get_xydata().tolist() for line in axes.lines if str(line.get_label()).startswith("here")
+    }
     assert ours == {
         "here: scattering, linear": [[0.998, pytest.approx(97.3)], [2.99, 98.5]],
         "here: CNN": [[72.4, 97.0]],
     }
     marks = {tuple(point) for line in axes.lines if line.get_linestyle() == "None" for point in line.get_xydata()}
     assert {(one.epsilon, one.accuracy) for one in anchors_of("mnist")} <= marks
-    assert {f"{name}: {value:g} %" for name, value in headlines("mnist").items()} == {
+    assert {f"{name}:\n{value:g} %" for name, value in headlines("mnist").items()} == {
         one.get_text() for one in axes.texts
     }
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "3", "72"]
@@ -46,8 +49,27 @@ def test_two_lines_of_a_figure_never_share_a_colour(lines):
     lines |= {"more": made("a", 140.0, 98.0), "most": made("b", 280.0, 98.0)}
     (axes,) = plots_frontier.frontier(lines, "mnist").axes
     handles, labels = axes.get_legend_handles_labels()
-    colours = [(one.lines[0] if hasattr(one, "lines") else one).get_color() for one in handles]
+    colours = [one.get_color() for one in handles]
+    assert [label.startswith("here") for label in labels] == sorted(
+        (label.startswith("here") for label in labels), reverse=True
+    )
     assert len(set(colours)) == len(labels) == 4 + len({(one.who, one.model) for one in anchors_of("mnist")})
+
+
+def test_small_errors_get_more_room_and_the_axis_can_be_read_back():
+    accuracies = np.array([10.0, 50.0, 90.0, 99.0, 100.0])
+    places = plots_frontier.spread_out(accuracies)
+    np.testing.assert_allclose(plots_frontier.spread_back(places), accuracies)
+    assert places[3] - places[2] > places[1] - places[0] > 0
+
+
+@pytest.mark.parametrize(("low", "high"), [(20.0, 99.2), (85.0, 92.0), (50.0, 70.0), (97.0, 99.0)])
+def test_ticks_lie_within_the_axis_and_apart(low, high):
+    ticks = plots_frontier.readable_ticks(low, high)
+    assert len(ticks) >= 3
+    assert all(low <= tick <= high for tick in ticks)
+    places = plots_frontier.spread_out(np.array(ticks))
+    assert np.diff(places).min() > 0.07 * np.ptp(plots_frontier.spread_out(np.array([low, high])))
 
 
 def test_the_headlines_are_reached_at_the_smallest_epsilon_whose_mean_does(lines):
