@@ -102,7 +102,7 @@ def private_note(study: Experiment) -> str:
     """Return a Markdown table of the full-size private runs that repeat a figure on its dataset, with their page."""
     page, dataset = PRIVATE_PAGES[study.section], study.options.dataset
     found = report.by_label(results_of(page, dataset) if dataset in SECTIONS[page].datasets else [])
-    if not found:
+    if not found or set(found) != {run.label for run in study_of(page, dataset).runs}:  # it has no page then
         return f"The private reading of this page is not yet run on {report.pretty(dataset)}."
     rows = [
         [label, f"{records[0]['config']['num_steps']:,}", report.epsilon_of(records[0]), report.final_spread(records)]
