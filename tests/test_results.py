@@ -248,8 +248,9 @@ def check_content(config, record):
     for columns in (record["history"], record["trace"]):
         assert {len(column) for column in columns.values()} == {len(columns["step"])}
     assert 0 <= record["final"]["test_accuracy"] <= 100
-    # A sample and the whole set of one network cannot be far apart; the official one is not a random sample.
-    apart = 4 if config.split != "official" else 6
+    # A sample and the whole set of one network cannot be far apart; the official one is not a random sample: MNIST's
+    # first test images are harder, so a network gets more of them wrong, the more so the more it gets wrong.
+    apart = 4 if config.split != "official" else 4 + 0.3 * (100 - record["final"]["test_accuracy"])
     assert not finished or abs(record["final"]["test_accuracy"] - record["history"]["test_accuracy"][-1]) < apart
     assert not finished or record["final"]["train_accuracy"] == record["history"]["train_accuracy"][-1]
     assert re.fullmatch(r"[0-9a-f]{10}(-dirty)?", record["provenance"]["commit"])
