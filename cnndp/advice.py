@@ -5,7 +5,7 @@ from itertools import pairwise
 from statistics import fmean
 
 from cnndp.experiment import Result
-from cnndp.survive import BASE, MIXTURE, Effect, finals_by_rate
+from cnndp.survive import BASE, MIXTURE, Effect, means_by_rate
 
 MISSING = "The runs at hand are too few for a conclusion."
 
@@ -53,9 +53,8 @@ def steps(found: Sequence[Effect], untuned: Collection[str]) -> str:
 def tuning(results: Sequence[Result]) -> str:
     """Return whether a Polyak step makes tuning less urgent: what the worst value of the same grid loses."""
     worst: dict[str, dict[float, float]] = {}
-    for (name, epsilon), points in finals_by_rate(results).items():
-        means = [fmean(values.values()) for values in points.values()]
-        worst.setdefault(name, {})[epsilon] = max(means) - min(means)
+    for (name, epsilon), means in means_by_rate(results).items():
+        worst.setdefault(name, {})[epsilon] = max(means.values()) - min(means.values())
     polyak = [name for name in worst if name.startswith("Polyak")]
     if BASE not in worst or not polyak:
         return MISSING
@@ -73,8 +72,8 @@ def tuning(results: Sequence[Result]) -> str:
 def cap(results: Sequence[Result]) -> str:
     """Return whether the best cap follows the budget, on the grid that was tried."""
     best = {
-        epsilon: max(points, key=lambda rate: fmean(points[rate].values()))
-        for (_, epsilon), points in sorted(finals_by_rate(results).items(), key=lambda item: item[0][1])
+        epsilon: max(means, key=lambda rate: means[rate])
+        for (_, epsilon), means in sorted(means_by_rate(results).items(), key=lambda item: item[0][1])
     }
     if len(best) < 2:
         return MISSING

@@ -62,6 +62,11 @@ def results_of(section: str, dataset: str, label: str | None = None) -> list[Res
     return experiment.stored(study._replace(runs=runs))
 
 
+def results_if_shown(section: str, dataset: str) -> list[Result]:
+    """Return `results_of`, and nothing for a dataset that the section does not have, such as a file of yours."""
+    return results_of(section, dataset) if dataset in SECTIONS[section].datasets else []
+
+
 def all_records() -> dict[str, list[Record]]:
     """Return what `records_of` gives for every section."""
     return {name: records_of(name) for name in SECTIONS}
@@ -101,7 +106,7 @@ def claim_summary(frame: pd.DataFrame) -> str:
 def private_note(study: Experiment) -> str:
     """Return a Markdown table of the full-size private runs that repeat a figure on its dataset, with their page."""
     page, dataset = PRIVATE_PAGES[study.section], study.options.dataset
-    found = report.by_label(results_of(page, dataset) if dataset in SECTIONS[page].datasets else [])
+    found = report.by_label(results_if_shown(page, dataset))
     if not found or set(found) != {run.label for run in study_of(page, dataset).runs}:  # it has no page then
         return f"The private reading of this page is not yet run on {report.pretty(dataset)}."
     rows = [
@@ -116,9 +121,9 @@ def with_others(results: list[Result], dataset: str) -> dict[str, list[Result]]:
     """Return the runs of section frontier with those of `BESIDE_FRONTIER` that a dataset has, by line of the plot."""
     lines = {"scattering, linear": results}
     for line, (sections, start) in BESIDE_FRONTIER.items():
-        own = [section for section in sections if dataset in SECTIONS[section].datasets]
-        found = [run for section in own for run in results_of(section, dataset) if run.label.startswith(start)]
-        lines |= {line: found} if found else {}
+        stored = [run for section in sections for run in results_if_shown(section, dataset)]
+        if found := [run for run in stored if run.label.startswith(start)]:
+            lines[line] = found
     return lines
 
 

@@ -13,8 +13,9 @@ from cnndp.plots import COLOURS, STYLE, columns_of, legend_below, mean_and_std, 
 from cnndp.report import budget_of, by_label
 from cnndp.results import Record
 from cnndp.sections_p1 import THRESHOLDS
+from cnndp.sections_private import name_of
 
-SAME = " (private, Table II)"  # on all labels of Fig. 9 under the private reading
+SAME = name_of("", None)  # on all labels of Fig. 9 under the private reading
 REFERENCE = "noise-free"
 
 

@@ -159,8 +159,7 @@ def good_range(rates: Mapping[float, float], good: float = GOOD) -> tuple[float,
 def width_table(results: Sequence[Result]) -> str:
     """Return a Markdown table: the best rate or cap of each name, what the grid's worst loses, and the good range."""
     rows = []
-    for (name, epsilon), points in finals_by_rate(results).items():
-        rates = {rate: fmean(values.values()) for rate, values in points.items()}
+    for (name, epsilon), rates in means_by_rate(results).items():
         best, (low, high) = max(rates, key=lambda rate: rates[rate]), good_range(rates)
         worst = rates[best] - min(rates.values())
         rows.append([name, f"{epsilon:g}", f"{best:g}", f"{rates[best]:.2f}", f"{worst:.2f}", f"{low:g} to {high:g}"])
@@ -189,6 +188,12 @@ def finals_by_rate(results: Sequence[Result]) -> dict[tuple[str, float], dict[fl
         if rate is not None:
             points.setdefault((name, epsilon), {})[rate] = values
     return points
+
+
+def means_by_rate(results: Sequence[Result]) -> dict[tuple[str, float], dict[float, float]]:
+    """Return mean final accuracies over seeds by name and epsilon, and by rate or cap."""
+    found = finals_by_rate(results)
+    return {key: {rate: fmean(values.values()) for rate, values in points.items()} for key, points in found.items()}
 
 
 def cap_note(results: Sequence[Result]) -> str:
