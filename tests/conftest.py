@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnndp import data, experiment, results
+from cnndp import data, findings, results
 from cnndp.data import pixels
 from cnndp.gradients import flatten
 from cnndp.models import build
@@ -64,7 +64,7 @@ def best_rates():
     """Return a function: the rate with the highest mean validation accuracy of each method, by a section's records."""
 
     def best(section, dataset):
-        study = experiment.prepare(section, dataset=dataset, profile="paper")
+        study = findings.study_of(section, dataset)
         scores = {}
         for label, config in study.runs:
             path = results.find(study.root, config)

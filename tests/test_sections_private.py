@@ -10,7 +10,7 @@ from cnndp.accounting import laplace_epsilon
 from cnndp.paper import TABLE_II
 from cnndp.sections import Options, plan
 from cnndp.sections_equal import rate_of
-from cnndp.sections_private import EPSILONS, ROWS, TUNED, name_of
+from cnndp.sections_private import EPSILONS, FEW_ROWS, LIKE, ROWS, TARGETS, TUNED, name_of, tuned
 
 PRIVATE_SECTIONS = ("private_tuning", "private_fig07_08", "private_fig09", "private_fig10", "private_p2")
 
@@ -56,7 +56,7 @@ def test_every_method_is_tuned_with_as_many_rates_on_validation_images():
     for label, config in runs_of("private_tuning"):
         assert config.split == "8:2 validation"
         grids.setdefault(label.rsplit(", rate ", 1)[0], []).append(rate_of(config))
-    assert set(grids) == {name_of(label, epsilon) for label in ROWS for epsilon in (*EPSILONS, None)}
+    assert set(grids) == {name_of(label, epsilon) for label in ROWS for epsilon in TARGETS}
     assert {len(grid) for grid in grids.values()} == {5}
     for grid in grids.values():
         assert all(2.9 < after / before < 3.4 for before, after in pairwise(grid))
@@ -65,6 +65,26 @@ def test_every_method_is_tuned_with_as_many_rates_on_validation_images():
 @pytest.mark.parametrize("dataset", TUNED)
 def test_the_rates_are_those_with_the_highest_accuracy_on_validation_images(best_rates, dataset):
     assert TUNED[dataset] == best_rates("private_tuning", dataset)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_methods_of_the_same_noise_and_clip_were_tuned_alike(dataset):
+    for target in TARGETS:
+        for label, like in LIKE.items():
+            assert TUNED[dataset][name_of(label, target)] == TUNED[dataset][name_of(like, target)]
+
+
+def test_cifar10_tunes_one_method_for_each_that_are_alike():
+    names = {run.label.rsplit(", rate ", 1)[0] for run in plan("private_tuning", Options("cifar10", profile="reduced"))}
+    assert names == {name_of(label, target) for label in FEW_ROWS for target in (8.0, None)}
+
+
+def test_what_was_not_tuned_takes_the_rate_of_the_method_like_it_and_then_of_the_larger_epsilon(monkeypatch):
+    monkeypatch.setitem(TUNED, "cifar10", {name_of("CNN-DP", 8.0): 0.2, name_of("CNN-DP", None): 0.5})
+    assert rate_of(tuned("CNN-DP-GAN", "cifar10", 60, None)) == 0.5
+    assert rate_of(tuned("CNN-DP-GAN-Polyak", "cifar10", 60, 8.0)) == 0.2
+    assert rate_of(tuned("CNN-DP", "cifar10", 60, 1.0)) == 0.2
+    assert rate_of(tuned("CNN-DP", "digits", 60, 1.0)) == TUNED["mnist"][name_of("CNN-DP", 1.0)]
 
 
 # Figures
