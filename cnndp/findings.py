@@ -62,9 +62,15 @@ def results_of(section: str, dataset: str, label: str | None = None) -> list[Res
     return experiment.stored(study._replace(runs=runs))
 
 
-def results_if_shown(section: str, dataset: str) -> list[Result]:
-    """Return `results_of`, and nothing for a dataset that the section does not have, such as a file of yours."""
-    return results_of(section, dataset) if dataset in SECTIONS[section].datasets else []
+def shown(section: str, dataset: str) -> list[Result]:
+    """Return the runs of a page of the book: `results_of`, and nothing while one is missing, as there is no page then.
+
+    A dataset that the section does not have, such as a file of yours, has no page either.
+    """
+    if dataset not in SECTIONS[section].datasets:
+        return []
+    found = results_of(section, dataset)
+    return found if len(found) == len(study_of(section, dataset).runs) else []
 
 
 def all_records() -> dict[str, list[Record]]:
@@ -106,8 +112,8 @@ def claim_summary(frame: pd.DataFrame) -> str:
 def private_note(study: Experiment) -> str:
     """Return a Markdown table of the full-size private runs that repeat a figure on its dataset, with their page."""
     page, dataset = PRIVATE_PAGES[study.section], study.options.dataset
-    found = report.by_label(results_if_shown(page, dataset))
-    if not found or set(found) != {run.label for run in study_of(page, dataset).runs}:  # it has no page then
+    found = report.by_label(shown(page, dataset))
+    if not found:
         return f"The private reading of this page is not yet run on {report.pretty(dataset)}."
     rows = [
         [label, f"{records[0]['config']['num_steps']:,}", report.epsilon_of(records[0]), report.final_spread(records)]
@@ -121,7 +127,7 @@ def with_others(results: list[Result], dataset: str) -> dict[str, list[Result]]:
     """Return the runs of section frontier with those of `BESIDE_FRONTIER` that a dataset has, by line of the plot."""
     lines = {"scattering, linear": results}
     for line, (sections, start) in BESIDE_FRONTIER.items():
-        stored = [run for section in sections for run in results_if_shown(section, dataset)]
+        stored = [run for section in sections for run in shown(section, dataset)]
         if found := [run for run in stored if run.label.startswith(start)]:
             lines[line] = found
     return lines
