@@ -30,6 +30,7 @@ PRIVATE_PAGES = {
 # What stands beside the frontier: the papers' lengths and batches, and their network. Sections, and how labels start.
 BESIDE_FRONTIER = {
     "scattering, linear, Table II's totals": (("frontier_table2",), "scattering, linear"),
+    "CNN, DP-SGD, batches of 1,024": (("frontier_cnn",), "CNN, DP-SGD"),
     "CNN, DP-SGD": (("private_fig07_08", "private_fig09"), "DP-SGD (private"),
     "CNN, CNN-DP-GAN-Polyak": (("private_fig07_08", "private_fig09"), "CNN-DP-GAN-Polyak (private"),
 }

@@ -108,6 +108,8 @@ SECTIONS: dict[str, Section] = {
     ),
     "frontier": Section(front.frontier, Size((300,), FIVE)),
     "frontier_table2": Section(front.frontier_table2, Size((300, 1200), FIVE), datasets=p2.DATASETS),
+    "frontier_cnn_tuning": Section(front.frontier_cnn_tuning, Size((300,), (0,)), datasets=p2.DATASETS),
+    "frontier_cnn": Section(front.frontier_cnn, Size((300,), FIVE), datasets=p2.DATASETS),
     "survive_tuning": Section(survive.survive_tuning, Size((300,), (0,)), datasets=p2.DATASETS),
     "survive_steps": Section(survive.survive_steps, Size((300,), FIVE), datasets=p2.DATASETS),
     "survive_cap": Section(survive.survive_cap, Size((300,), FIVE), datasets=p2.DATASETS),

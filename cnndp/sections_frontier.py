@@ -2,15 +2,19 @@
 
 Everything was chosen on a validation tenth of the official training images: steps without momentum, a clip far below
 the features' norm of 1, a rate that grows with epsilon up to 4, noise on the features' statistics that falls with its
-root. All settings that were tried are in book/tuning/scattering_linear.csv.
+root. All settings that were tried are in book/tuning/scattering_linear.csv. P1's network stands beside it, with larger
+batches and normalised inputs; its rates are chosen by the section frontier_cnn_tuning.
 """
 
 from typing import Any
 
 from cnndp import paper
 from cnndp.config import Config
+from cnndp.presets import preset
+from cnndp.sections_equal import with_rate
 from cnndp.sections_p1 import Labelled
 from cnndp.sections_p2 import OFFICIAL
+from cnndp.sections_private import name_of
 
 EPSILONS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 8.0)
 SCATTERING: dict[str, Any] = {
@@ -28,6 +32,11 @@ RATE = 2000.0  # for epsilon = 1; in proportion to epsilon up to 4, and no highe
 MEAN_NOISE, MOMENT_NOISE = 26.0, 35.0  # for epsilon = 1; in inverse proportion to its root elsewhere
 TABLE_II_RATE = 3000.0  # with P1's batches of 250, at Table II's totals
 BATCH_SIZE = {"digits": 400}  # elsewhere 4,096
+CNN_TARGETS = (1.0, 3.0, 8.0, None)  # None is Table II's total
+CNN_RATES = (1.0, 2.0, 4.0, 8.0)
+CNN_BATCH_SIZE = {"digits": 400}  # elsewhere 1,024
+# By dataset and label: chosen on validation images by the section frontier_cnn_tuning; a test compares them.
+CNN_TUNED: dict[str, dict[str, float]] = {}
 
 
 def scattering_linear(dataset: str, num_steps: int, epsilon: float, **changes: Any) -> Config:
@@ -40,7 +49,7 @@ def scattering_linear(dataset: str, num_steps: int, epsilon: float, **changes: A
     root = epsilon**0.5
     values = {
         **SCATTERING,
-        "split": "official" if dataset in OFFICIAL else "8:2",
+        "split": split_of(dataset),
         "batch_size": BATCH_SIZE.get(dataset, 4096),
         "target_epsilon": epsilon,
         "learning_rate": RATE * min(epsilon, 4.0),
@@ -60,3 +69,36 @@ def frontier_table2(dataset: str, num_steps: int) -> Labelled:
     total = paper.total_epsilon(dataset, num_steps)
     own = {"split": "8:2", "batch_size": 250, "learning_rate": TABLE_II_RATE}
     return {"scattering, linear (private)": scattering_linear(dataset, num_steps, total, **own)}
+
+
+def cnn(dataset: str, num_steps: int, epsilon: float | None, rate: float, split: str) -> Config:
+    """Return DP-SGD on P1's network with normalised inputs; `epsilon=None` spends Table II's total."""
+    target = {} if epsilon is None else {"target_epsilon": epsilon}
+    changes = {"batch_size": CNN_BATCH_SIZE.get(dataset, 1024), "normalise": True, "split": split, **target}
+    return with_rate(preset("dp_sgd", "private", dataset, num_steps, **changes), rate)
+
+
+def split_of(dataset: str) -> str:
+    """Return the official split of a dataset that has one, else P1's."""
+    return "official" if dataset in OFFICIAL else "8:2"
+
+
+def frontier_cnn_tuning(dataset: str, num_steps: int) -> Labelled:
+    """P1's network at every target with every rate, on the validation part."""
+    return {
+        f"{name_of('CNN, DP-SGD', epsilon)}, rate {rate:g}": cnn(
+            dataset, num_steps, epsilon, rate, f"{split_of(dataset)} validation"
+        )
+        for epsilon in CNN_TARGETS
+        for rate in CNN_RATES
+    }
+
+
+def frontier_cnn(dataset: str, num_steps: int) -> Labelled:
+    """P1's network at every target, each with its tuned rate; an untuned dataset takes MNIST's."""
+    rates = CNN_TUNED.get(dataset) or CNN_TUNED.get("mnist") or {}
+    return {
+        name: cnn(dataset, num_steps, epsilon, rates.get(name, CNN_RATES[1]), split_of(dataset))
+        for epsilon in CNN_TARGETS
+        for name in [name_of("CNN, DP-SGD", epsilon)]
+    }

@@ -6,6 +6,9 @@ import pytest
 from cnndp import findings, plots_frontier
 from cnndp.experiment import Result
 from cnndp.field import anchors_of, headlines
+from cnndp.sections import Options, plan
+from cnndp.sections_equal import rate_of
+from cnndp.sections_frontier import CNN_TUNED
 
 
 def made(label, epsilon, *finals):
@@ -46,14 +49,14 @@ def test_the_figure_has_our_lines_the_fields_marks_and_the_papers_numbers(lines)
 
 
 def test_two_lines_of_a_figure_never_share_a_colour(lines):
-    lines |= {"more": made("a", 140.0, 98.0), "most": made("b", 280.0, 98.0)}
+    lines |= {name: made("a", 140.0, 98.0) for name in [*findings.BESIDE_FRONTIER][1:]}
     (axes,) = plots_frontier.frontier(lines, "mnist").axes
     handles, labels = axes.get_legend_handles_labels()
     colours = [one.get_color() for one in handles]
     assert [label.startswith("here") for label in labels] == sorted(
         (label.startswith("here") for label in labels), reverse=True
     )
-    assert len(set(colours)) == len(labels) == 4 + len({(one.who, one.model) for one in anchors_of("mnist")})
+    assert len(set(colours)) == len(labels) == 5 + len({(one.who, one.model) for one in anchors_of("mnist")})
 
 
 def test_small_errors_get_more_room_and_the_axis_can_be_read_back():
@@ -103,3 +106,22 @@ def test_the_papers_settings_stand_beside_the_frontier_where_they_are_recorded(m
         labels = {f"{method} (private, Table II), T = {steps}" for steps in (300, 600, 1200)}
         assert {result.label for result in found[line]} == labels
     assert list(findings.with_others([], "digits")) == ["scattering, linear"]
+
+
+def test_p1s_network_keeps_its_size_and_length_and_its_test_images_for_the_end():
+    tuning, final = (
+        plan(section, Options("mnist", profile="paper")) for section in ("frontier_cnn_tuning", "frontier_cnn")
+    )
+    for _, config in [*tuning, *final]:
+        assert (config.model, config.activation, config.num_steps) == ("mnist_cnn", "tanh", 300)
+        assert (config.reading, config.sampling, config.clip) == ("private", "poisson", "example_l2")
+    assert {config.split for _, config in tuning} == {"official validation"}
+    assert {config.split for _, config in final} == {"official"}
+    assert sorted({config.target_epsilon for _, config in final}) == [1.0, 3.0, 8.0, 72.5]
+
+
+@pytest.mark.parametrize("dataset", CNN_TUNED)
+def test_the_rates_of_p1s_network_are_those_with_the_highest_accuracy_on_validation_images(best_rates, dataset):
+    assert CNN_TUNED[dataset] == best_rates("frontier_cnn_tuning", dataset)
+    rates = {label: rate_of(config) for label, config in plan("frontier_cnn", Options(dataset, profile="paper"))}
+    assert rates == CNN_TUNED[dataset]
