@@ -33,7 +33,7 @@ MEAN_NOISE, MOMENT_NOISE = 26.0, 35.0  # for epsilon = 1; in inverse proportion 
 TABLE_II_RATE = 3000.0  # with P1's batches of 250, at Table II's totals
 BATCH_SIZE = {"digits": 400}  # elsewhere 4,096
 CNN_TARGETS = (1.0, 3.0, 8.0, None)  # None is Table II's total
-CNN_RATES = (1.0, 2.0, 4.0, 8.0)
+CNN_RATES = (1.0, 2.0, 4.0, 8.0, 16.0)
 CNN_BATCH_SIZE = {"digits": 400}  # elsewhere 1,024
 # By dataset and label: chosen on validation images by the section frontier_cnn_tuning; a test compares them.
 CNN_TUNED: dict[str, dict[str, float]] = {}

@@ -88,6 +88,14 @@ TUNED: dict[str, dict[str, float]] = {
         "CNN-DP-GAN (private, Table II)": 0.3,
         "CNN-DP-GAN-Polyak (private, Table II)": 0.3,
     },
+    "cifar10": {
+        "DP-SGD (private, ε = 8)": 3.0,
+        "DPGDM (private, ε = 8)": 1.0,
+        "CNN-DP (private, ε = 8)": 0.3,
+        "DP-SGD (private, Table II)": 3.0,
+        "DPGDM (private, Table II)": 1.0,
+        "CNN-DP (private, Table II)": 0.3,
+    },
 }
 
 
