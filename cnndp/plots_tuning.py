@@ -34,6 +34,8 @@ def panel_and_name(label: str) -> tuple[str, str]:
 def by_rate(results: Sequence[Result]) -> Figure:
     """Draw accuracy against the rate (the cap, for a Polyak step), one line a method and one panel a setting.
 
+    A single method has one panel, with one line a setting.
+
     Args:
         results: of a tuning section, labels "NAME, rate X".
     """
@@ -44,6 +46,9 @@ def by_rate(results: Sequence[Result]) -> Figure:
         values = [STATISTICS["final"](record) for record in records]
         curves.setdefault(panel, {}).setdefault(line, {})[float(rate)] = values
     names = list(dict.fromkeys(line for lines in curves.values() for line in lines))  # one style in all panels
+    if len(names) == 1 < len(curves):
+        curves = {"": {panel: points for panel, lines in curves.items() for points in lines.values()}}
+        names = list(curves[""])
     finals = [
         value for lines in curves.values() for points in lines.values() for one in points.values() for value in one
     ]

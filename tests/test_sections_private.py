@@ -115,6 +115,14 @@ def test_rates_are_drawn_in_order_with_the_best_ringed_and_one_style_a_method():
     assert plots.png(figure)[:4] == b"\x89PNG"
 
 
+def test_the_rates_of_a_single_method_share_a_panel_with_a_line_a_setting():
+    finals = {name_of("A", 1.0): 97.0, name_of("A", None): 98.0}
+    results = [made(f"{name}, rate {rate}", value + rate) for name, value in finals.items() for rate in (0.1, 1)]
+    (axes,) = plots_tuning.by_rate(results).axes
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in axes.lines if line.get_marker() == "."}
+    assert drawn == {"private, ε = 1": [97.1, 98.0], "private, Table II": [98.1, 99.0]}
+
+
 def test_each_epsilon_has_its_panel_and_the_reference_is_in_all():
     results = [made("noise-free", 98.0), *(made(name_of("DP-SGD", epsilon), 80 + epsilon) for epsilon in EPSILONS)]
     figure = plots_tuning.by_epsilon(results)
@@ -143,6 +151,7 @@ def test_the_axis_of_rates_starts_at_zero_unless_all_are_close_and_holds_every_p
         "A (private, ε = 1), rate 1": lowest,
         "A (private, ε = 1), rate 3": 97.0,
         "A (private, ε = 8), rate 3": 98.5,
+        "B (private, ε = 8), rate 3": 98.0,
     }
     results = [made(label, value) for label, value in finals.items()]
     for axes in plots_tuning.by_rate(results).axes:
