@@ -6,6 +6,7 @@ from functools import lru_cache
 from math import expm1, isfinite, log1p
 from typing import NamedTuple
 
+import numpy as np
 from absl import logging
 from dp_accounting import LaplaceDpEvent, PoissonSampledDpEvent
 from dp_accounting.dp_event import DpEvent, GaussianDpEvent
@@ -20,6 +21,7 @@ DELTA = 1e-5
 OVERSHOOT = 0.01  # of epsilon, at most, by counting nearly equal steps as equal
 FEW = 16  # events that are composed one by one
 FIRST_WIDTH = 0.1  # of groups, only to see how fast epsilon changes with the noise
+UNDERFLOW = 700.0  # below the epsilon of 708 from which on exp(-epsilon) is no normal float
 RENYI_WIDTH = 0.005  # Renyi epsilon is for comparison: one width, at most about 1 % above
 
 
@@ -160,7 +162,21 @@ def _grouped(listed: tuple[Event, ...], delta: float) -> tuple[tuple[Event, ...]
 
 
 def _epsilon(listed: tuple[Event, ...], on: Grid, delta: float) -> float:
-    return float(composed(listed, on).get_epsilon_for_delta(delta))
+    """Return the exact epsilon on a grid.
+
+    dp-accounting divides by a sum of exp(-loss). Where that is no normal float any more its answer is up to a point too
+    large, or infinite, so there the epsilon is looked for by bisection.
+    """
+    whole = composed(listed, on)
+    with np.errstate(over="ignore"):
+        epsilon = float(whole.get_epsilon_for_delta(delta))
+    low, high = UNDERFLOW, epsilon if isfinite(epsilon) else UNDERFLOW + 100
+    if epsilon < low or whole.get_delta_for_epsilon(high) > delta:
+        return epsilon
+    while high - low > on.interval / 10:
+        middle = (low + high) / 2
+        low, high = (middle, high) if whole.get_delta_for_epsilon(middle) > delta else (low, middle)
+    return high
 
 
 def dp_event(event: Event) -> DpEvent:
