@@ -31,7 +31,7 @@ PRIVATE_PAGES = {
 BESIDE_FRONTIER = {
     "scattering, linear, Table II's totals": (("frontier_table2",), "scattering, linear"),
     "CNN, DP-SGD, batches of 1,024": (("frontier_cnn",), "CNN, DP-SGD"),
-    "CNN, DP-SGD": (("private_fig07_08", "private_fig09"), "DP-SGD (private"),
+    "CNN, DP-SGD, P1's batches": (("private_fig07_08", "private_fig09"), "DP-SGD (private"),
     "CNN, CNN-DP-GAN-Polyak": (("private_fig07_08", "private_fig09"), "CNN-DP-GAN-Polyak (private"),
 }
 FULL = ("cifar10_tuning", "frontier")  # but these are shown at "paper" size on every dataset

@@ -100,7 +100,7 @@ def test_the_papers_settings_stand_beside_the_frontier_where_they_are_recorded(m
     stored["private_fig07_08"] = stored["private_fig09"][:-1]  # a page with a run missing
     monkeypatch.setattr(findings, "results_of", lambda section, dataset: stored.get(section, []))
     found = findings.with_others([], "mnist")
-    network = {"CNN, DP-SGD": "DP-SGD", "CNN, CNN-DP-GAN-Polyak": "CNN-DP-GAN-Polyak"}
+    network = {"CNN, DP-SGD, P1's batches": "DP-SGD", "CNN, CNN-DP-GAN-Polyak": "CNN-DP-GAN-Polyak"}
     assert list(found) == ["scattering, linear", "scattering, linear, Table II's totals", *network]
     for line, method in network.items():
         labels = {f"{method} (private, Table II), T = {steps}" for steps in (300, 600, 1200)}
