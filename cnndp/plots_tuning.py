@@ -13,6 +13,7 @@ from cnndp.report import STATISTICS, by_label
 
 PRIVATE = re.compile(r"(?P<name>.+) \((?P<panel>private, [^)]+)\)")
 CLOSE = 85  # percent; where nothing is below, the axis is cut to what is there
+SINGLE = 6.5  # inches, of a single panel: room for the legend below it
 EXACT = re.compile(r"(?P<name>.+), (?P<panel>ε = [^,]+)")
 
 
@@ -56,7 +57,7 @@ def by_rate(results: Sequence[Result]) -> Figure:
     # Tenths of a point would be lost in a full axis.
     limits = (0, 103) if min(finals) < CLOSE else (min(finals) - room, max(finals) + room)
     figure, axes = panels(len(curves), height=4.6, sharey=True)
-    figure.set_figwidth(max(6.5, figure.get_figwidth()))  # room for the legend below a single panel
+    figure.set_figwidth(max(SINGLE, figure.get_figwidth()))
     for axis, (panel, lines) in zip(axes, curves.items(), strict=True):
         for line, points in lines.items():
             index = names.index(line)
@@ -90,13 +91,14 @@ def by_epsilon(results: Sequence[Result]) -> Figure:
     parsed = {label: panel_and_name(label) for label in grouped}
     titles = list(dict.fromkeys(panel for panel, _ in parsed.values() if panel))
     figure, axes = panels(max(1, len(titles)), height=4.6, sharey=True)
+    figure.set_figwidth(max(SINGLE, figure.get_figwidth()))
     for axis, title in zip(axes, titles or [""], strict=True):
         shown = [label for label, (panel, _) in parsed.items() if panel in ("", title)]
         for index, label in enumerate(shown):
             band(axis, grouped[label], "test_accuracy", parsed[label][1], index)
         axis.set(title=title.replace("private, ", "exact "), xlabel="iteration", ylim=(0, 103))
     axes[0].set_ylabel("test accuracy (%)")
-    legend_below(figure, axes[0])
+    legend_below(figure, axes[0], columns=4 if len(axes) > 1 else 3)
     return figure
 
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from cnndp import experiment, plots, plots_tuning
 from cnndp.accounting import laplace_epsilon
@@ -158,3 +159,12 @@ def test_the_axis_of_rates_starts_at_zero_unless_all_are_close_and_holds_every_p
         low, high = axes.get_ylim()
         assert high > 98.5
         assert low == 0 if lowest < 85 else 94 < low < 95
+
+
+@pytest.mark.parametrize("epsilons", [EPSILONS, EPSILONS[1:]])
+def test_the_legend_of_all_methods_has_room_below_the_panels(epsilons):
+    figure = plots_tuning.by_epsilon([made(name_of(label, epsilon), 90.0) for epsilon in epsilons for label in ROWS])
+    FigureCanvasAgg(figure).draw()
+    width = figure.get_window_extent().width
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= width
