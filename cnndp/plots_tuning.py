@@ -98,7 +98,7 @@ def by_epsilon(results: Sequence[Result]) -> Figure:
             band(axis, grouped[label], "test_accuracy", parsed[label][1], index)
         axis.set(title=title.replace("private, ", "exact "), xlabel="iteration", ylim=(0, 103))
     axes[0].set_ylabel("test accuracy (%)")
-    legend_below(figure, axes[0], columns=4 if len(axes) > 1 else 3)
+    legend_below(figure, axes[0], columns=4 if len(axes) > 1 else 2)
     return figure
 
 
