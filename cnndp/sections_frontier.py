@@ -43,6 +43,12 @@ CNN_TUNED: dict[str, dict[str, float]] = {
         "CNN, DP-SGD (private, ε = 8)": 4.0,
         "CNN, DP-SGD (private, Table II)": 8.0,
     },
+    "fashion_mnist": {
+        "CNN, DP-SGD (private, ε = 1)": 4.0,
+        "CNN, DP-SGD (private, ε = 3)": 4.0,
+        "CNN, DP-SGD (private, ε = 8)": 8.0,
+        "CNN, DP-SGD (private, Table II)": 8.0,
+    },
 }
 
 
