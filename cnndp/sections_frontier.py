@@ -10,6 +10,7 @@ from typing import Any
 
 from cnndp import paper
 from cnndp.config import Config
+from cnndp.data import CHANNELS
 from cnndp.presets import preset
 from cnndp.sections_equal import with_rate
 from cnndp.sections_p1 import Labelled
@@ -85,10 +86,13 @@ def frontier_table2(dataset: str, num_steps: int) -> Labelled:
 
 
 def cnn(dataset: str, num_steps: int, epsilon: float | None, rate: float, split: str) -> Config:
-    """Return DP-SGD on P1's network with normalised inputs; `epsilon=None` spends Table II's total."""
+    """Return DP-SGD on P1's network, with normalised inputs where public constants are known.
+
+    `epsilon=None` spends Table II's total.
+    """
     target = {} if epsilon is None else {"target_epsilon": epsilon}
-    changes = {"batch_size": CNN_BATCH_SIZE.get(dataset, 1024), "normalise": True, "split": split, **target}
-    return with_rate(preset("dp_sgd", "private", dataset, num_steps, **changes), rate)
+    changes = {"batch_size": CNN_BATCH_SIZE.get(dataset, 1024), "normalise": dataset in CHANNELS, "split": split}
+    return with_rate(preset("dp_sgd", "private", dataset, num_steps, **changes, **target), rate)
 
 
 def split_of(dataset: str) -> str:

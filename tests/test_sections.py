@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 
 from cnndp.budget import budget_for_total, total_epsilon
+from cnndp.data import network_input
 from cnndp.methods import scale_part
 from cnndp.paper import TABLE_II
 from cnndp.sections import PROFILES, SECTIONS, Options, plan
@@ -55,6 +56,8 @@ def test_the_small_profile_is_one_short_seed(section):
     runs = plan(section, Options("digits"))
     assert {(run.config.num_steps, run.config.seed) for run in runs} == {(60, 0)}
     assert {run.config.dataset for run in runs} == {"digits"}
+    for run in runs:  # a dataset without public constants is refused, so no section may ask for them
+        assert network_input("digits", normalise=run.config.normalise)
 
 
 @EVERY_SECTION
