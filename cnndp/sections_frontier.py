@@ -14,7 +14,7 @@ from cnndp.data import CHANNELS
 from cnndp.presets import preset
 from cnndp.sections_equal import with_rate
 from cnndp.sections_p1 import Labelled
-from cnndp.sections_p2 import OFFICIAL
+from cnndp.sections_p2 import split_of
 from cnndp.sections_private import name_of
 
 EPSILONS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 8.0)
@@ -93,11 +93,6 @@ def cnn(dataset: str, num_steps: int, epsilon: float | None, rate: float, split:
     target = {} if epsilon is None else {"target_epsilon": epsilon}
     changes = {"batch_size": CNN_BATCH_SIZE.get(dataset, 1024), "normalise": dataset in CHANNELS, "split": split}
     return with_rate(preset("dp_sgd", "private", dataset, num_steps, **changes, **target), rate)
-
-
-def split_of(dataset: str) -> str:
-    """Return the official split of a dataset that has one, else P1's."""
-    return "official" if dataset in OFFICIAL else "8:2"
 
 
 def frontier_cnn_tuning(dataset: str, num_steps: int) -> Labelled:

@@ -22,12 +22,17 @@ PRINTED = {"model": "mnist_cnn_valid", "learning_rate": 0.0025}  # "valid" paddi
 NO_NOISE = {"clip": "none", "clip_norm": None, "mechanism": "none", "noise_multiplier": None}
 
 
+def split_of(dataset: str) -> str:
+    """Return the official split of a dataset that has one, else P1's."""
+    return "official" if dataset in OFFICIAL else "8:2"
+
+
 def p2_training(dataset: str, num_steps: int) -> Labelled:
     """P2's Tables 2, 3 and Fig. 7: DP-SGD with the tutorial's rate, as printed, and without clip and noise."""
 
     def run(method: str, reading: str, **changes: Any) -> Config:
         values = {"method": method, "reading": reading, "dataset": dataset, "num_steps": num_steps, **STATED}
-        values["split"] = "official" if dataset in OFFICIAL else "8:2"
+        values["split"] = split_of(dataset)
         return Config.from_dict({**values, **changes})
 
     return {

@@ -13,7 +13,7 @@ from cnndp.presets import LOSS_CLIP
 from cnndp.sections_equal import with_rate
 from cnndp.sections_frontier import BATCH_SIZE, SCATTERING, scattering_linear
 from cnndp.sections_p1 import Labelled
-from cnndp.sections_p2 import OFFICIAL
+from cnndp.sections_p2 import split_of
 
 RATES = (300.0, 1000.0, 3000.0, 10000.0, 30000.0)
 LAPLACE_RATES = (10.0, 30.0, 100.0, 300.0, 1000.0)  # as many, where that noise needs them
@@ -91,7 +91,7 @@ def base(dataset: str, num_steps: int, epsilon: float, **changes: Any) -> Config
 
 def validation(dataset: str) -> dict[str, str]:
     """Return the split that settings are chosen on."""
-    return {"split": "official validation" if dataset in OFFICIAL else "8:2 validation"}
+    return {"split": f"{split_of(dataset)} validation"}
 
 
 def row(label: str, dataset: str, num_steps: int, epsilon: float, rate: float, **changes: Any) -> Config:
