@@ -15,7 +15,7 @@ from cnndp.checks import positive
 from cnndp.filters import Filter
 from cnndp.methods import Method, multiplied
 from cnndp.plan import OverspendError
-from cnndp.training import State, take_step
+from cnndp.wiring import State, take_step
 
 # (t, noisy gradient of the first step, that of the last one) -> noise multiplier of step t; None before there is one.
 Rule = Callable[[int, Tensor | None, Tensor | None], float]

@@ -5,6 +5,7 @@ A row is plain JSON types: the same Config, control and seed give the same row, 
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import Any
@@ -18,16 +19,29 @@ from cnndp.audit_runs import audited_run, small_network
 from cnndp.canaries import Seen, likelihood_score
 from cnndp.composition import condensed
 from cnndp.config import Config
-from cnndp.controls import CONTROLS, CORRECT, Control, canary_losses, divisor_is_public, loss_heights
+from cnndp.controls import (
+    AUDIT,
+    CONTROLS,
+    CORRECT,
+    GUARD,
+    LOSS_AUDIT,
+    Control,
+    canary_losses,
+    divisor_is_public,
+    loss_heights,
+)
 from cnndp.curves import epsilon_of
 from cnndp.data import Images, pixels
 from cnndp.ledger import events
 from cnndp.methods import compose
+from cnndp.outside import failed, recover
 from cnndp.plan import OverspendError
 from cnndp.presets import preset
 from cnndp.private import intended
 from cnndp.randomness import streams
 from cnndp.report import spread, table
+from cnndp.training import TRACE_STEPS
+from cnndp.wiring import Material, eager_steps
 
 Row = dict[str, Any]
 
@@ -134,70 +148,91 @@ def control_config(control: Control, seed: int) -> Config:
     )
 
 
-def few(images: Images) -> Images:
-    """Return images with the first 320 training images alone, on which an audit takes seconds."""
-    return images._replace(
-        train_images=images.train_images[:NUM_RECORDS], train_labels=images.train_labels[:NUM_RECORDS]
-    )
+def few(images: Images, count: int = NUM_RECORDS) -> Images:
+    """Return images with the first training images alone, 320 unless told, on which an audit takes seconds."""
+    return images._replace(train_images=images.train_images[:count], train_labels=images.train_labels[:count])
 
 
 def detect(control: Control, images: Images, seed: int, significance: float = SIGNIFICANCE) -> Row:
     """Plant one mistake, look for it in every way, and return what noticed it.
 
+    The audit plants it in a run with canaries, the checks of `outside` in `training.train`.
+
     Args:
         control: the mistake.
-        images: digits; the first 320 training images are used.
+        images: digits; the first 320 training images are used, and the first 60 by the checks.
         seed: of the run.
         significance: of the audit.
 
     Returns:
-        `control`, `expected` (what should notice it), `caught_by` ("" for nothing), `caught`, `claimed` and `bound`
-        (None without one), with what the run was, and `seconds`.
+        `control`, `expected` (what should notice it), `caught_by` (what did), `caught`, `claimed` and `bound` (None
+        without one), with what the run was, and `seconds`.
     """
     begun = time.perf_counter()
     config = control_config(control, seed)
-    images = few(images)
-    by_loss = config.loss_clip is not None
-    row: Row = {"control": control.name, "expected": control.caught_by, "claimed": None, "bound": None}
-    caught = []
+    row: Row = {"control": control.name, "expected": list(control.caught_by), "claimed": None, "bound": None}
     try:
-        seen = audited_run(
-            config,
-            images,
-            control.num_canaries,
-            model=small_network(streams(seed).weights, control.hidden),
-            width=control.width,
-            heights=loss_heights(control.num_canaries) if by_loss else None,
-            change=control.change,
-            loop=control.loop,
-        )
+        found, caught = _audited(control, config, few(images), significance)
+        row |= found
     except OverspendError:
-        caught.append("guard")
+        caught = [GUARD]
         row |= {"digest": config.digest, "seed": seed, "significance": significance, "versions": versions()}
-    else:
-        row |= _identity(config, seen, significance)
-        if by_loss:
-            losses = canary_losses(control.num_canaries).numpy()
-            correct = int((loss_guesses(seen, losses) == seen.included).sum())
-            row["claimed"] = epsilon_of(condensed(events(seen.releases)), 1.0, config.delta)
-            row["bound"] = one_run_epsilon(correct, control.num_canaries, config.delta, significance)
-            caught += ["loss audit"] if row["bound"] > row["claimed"] else []
-        else:
-            finding = judge(seen, delta=config.delta, significance=significance, order=control.order)
-            row |= {"claimed": finding.claimed, "bound": finding.bound if math.isfinite(finding.bound) else None}
-            row |= finding.rates._asdict()
-            caught += ["audit"] if finding.refuted else []
-    if not by_loss and not _divides_by_public_number(control, config, images):
-        caught.append("divisor_is_public")
-    row |= {"caught_by": ", ".join(caught), "caught": bool(caught)}
+    if config.loss_clip is None and not _divides_by_public_number(control, config, few(images)):
+        caught.append(divisor_is_public.__name__)
+    if control.loop is eager_steps and GUARD not in caught:  # training takes its own steps
+        caught += checked_from_outside(control, images, seed)
+    row |= {"caught_by": caught, "caught": bool(caught)}
     return row | {"seconds": round(time.perf_counter() - begun, 2)}
+
+
+def _audited(control: Control, config: Config, images: Images, significance: float) -> tuple[Row, list[str]]:
+    """Return what the audit of one control found, and whether it refutes the claim."""
+    by_loss = config.loss_clip is not None
+    seen = audited_run(
+        config,
+        images,
+        control.num_canaries,
+        model=small_network(streams(config.seed).weights, control.hidden),
+        width=control.width,
+        heights=loss_heights(control.num_canaries) if by_loss else None,
+        change=control.change,
+        loop=control.loop,
+    )
+    row = _identity(config, seen, significance)
+    if by_loss:
+        losses = canary_losses(control.num_canaries).numpy()
+        correct = int((loss_guesses(seen, losses) == seen.included).sum())
+        claimed = epsilon_of(condensed(events(seen.releases)), 1.0, config.delta)
+        bound = one_run_epsilon(correct, control.num_canaries, config.delta, significance)
+        return row | {"claimed": claimed, "bound": bound}, [LOSS_AUDIT] if bound > claimed else []
+    finding = judge(seen, delta=config.delta, significance=significance, order=control.order)
+    row |= {"claimed": finding.claimed, "bound": finding.bound if math.isfinite(finding.bound) else None}
+    return row | finding.rates._asdict(), [AUDIT] if finding.refuted else []
+
+
+def checked_from_outside(control: Control, images: Images, seed: int) -> list[str]:
+    """Return the names of the checks of `outside` that see a mistake planted in `training.train`."""
+    config = preset(
+        control.method,
+        "private",
+        "digits",
+        TRACE_STEPS,
+        batch_size=20,
+        target_epsilon=control.target_epsilon,
+        mechanism=control.mechanism,
+        seed=seed,
+    )
+    return list(failed(recover(config, few(images, 60), TRACE_STEPS, control.change)))
 
 
 def _divides_by_public_number(control: Control, config: Config, images: Images) -> bool:
     count = len(images.train_labels)
     method = compose(config, count, plan=intended(config, count))
-    batch = pixels(images.train_images[: 2 * config.batch_size]), images.train_labels[: 2 * config.batch_size]
-    return divisor_is_public(control.loop, method, small_network(streams(config.seed).weights), *batch)
+    part = slice(2 * config.batch_size)
+    material = Material(
+        small_network(streams(config.seed).weights), images.train_images[part], images.train_labels[part], pixels
+    )
+    return divisor_is_public(control.loop, method, material)
 
 
 def detection_rows(
@@ -214,10 +249,10 @@ def detection_table(rows: Sequence[Row]) -> str:
     """
     lines = []
     for (name,), group in _by(rows, "control").items():
-        wrong = group[0]["expected"] != "nothing"
+        wrong = bool(group[0]["expected"])
         hits = sum(row["caught"] for row in group)
-        caught = ", ".join(dict.fromkeys(row["caught_by"] for row in group if row["caught_by"]))
         claims = [row["claimed"] for row in group if row["claimed"] is not None]
+        counts = Counter(what for row in group for what in row["caught_by"])
         lines.append(
             (
                 not wrong,
@@ -225,13 +260,23 @@ def detection_table(rows: Sequence[Row]) -> str:
                     name,
                     f"{claims[0]:.2f}" if claims else "–",
                     shown([row["bound"] for row in group]) if claims else "–",
-                    caught or "nothing",
+                    ", ".join(f"{what_it_is(what)} ({count})" for what, count in counts.items()) or "nothing",
                     f"{hits} of {len(group)}" if wrong else f"{hits} of {len(group)} false alarms",
                 ],
             )
         )
-    header = ("Mistake", "Claimed ε", "Audited: ε is above", "Caught by", "Runs caught")
+    header = ("Mistake", "Claimed ε", "Audited: ε is above", "Caught by (runs)", "Runs caught")
     return table([line for _, line in sorted(lines, key=lambda one: one[0])], header)
+
+
+def what_it_is(name: str) -> str:
+    """Return what noticed a mistake, in words: the audits' bounds, the guard, or a named check.
+
+    >>> what_it_is("audit"), what_it_is("guard"), what_it_is("batches_are_poisson")
+    ("the audit's bound", 'the guard', 'check `batches_are_poisson`')
+    """
+    words = {AUDIT: "the audit's bound", LOSS_AUDIT: "the loss audit's bound", GUARD: "the guard"}
+    return words.get(name, f"check `{name}`")
 
 
 def bounds_table(rows: Sequence[Row]) -> str:

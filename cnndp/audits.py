@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from cnndp.audit import Row, audit, detect, few
 from cnndp.audit_runs import small_network
 from cnndp.checks import at_least, one_of
 from cnndp.config import Config
-from cnndp.controls import CONTROLS, CORRECT, Control
+from cnndp.controls import AUDIT, CONTROLS, CORRECT, GUARD, LOSS_AUDIT, Control
 from cnndp.data import Images
 from cnndp.experiment import plain_values
 from cnndp.membership import attack
@@ -136,15 +137,27 @@ def source(record: Record) -> str:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Return one sentence: how many planted mistakes were caught, and how often a correct run was called wrong."""
-    planted = [row for row in rows if row["expected"] != "nothing"]
-    correct = [row for row in rows if row["expected"] == "nothing"]
-    mistakes = dict.fromkeys(row["control"] for row in planted)
-    always = [name for name in mistakes if all(row["caught"] for row in planted if row["control"] == name)]
-    hits, alarms = (sum(row["caught"] for row in part) for part in (planted, correct))
+    """Return how many planted mistakes were caught in every run, by what, and how often a correct run was called wrong.
+
+    A mistake counts for the audit where its bound exceeds the claim, whatever else sees it; for the guard where that
+    stops the run; and for a named check where nothing but such a check sees it.
+    """
+    planted = [row for row in rows if row["expected"]]
+    correct = [row for row in rows if not row["expected"]]
+    always: dict[str, set[str]] = {}
+    for row in planted:
+        always[row["control"]] = always.get(row["control"], set(row["caught_by"])) & set(row["caught_by"])
+    audited = [name for name, found in always.items() if found & {AUDIT, LOSS_AUDIT}]
+    guarded = [name for name, found in always.items() if GUARD in found]
+    alone = sorted({*chain.from_iterable(found for name, found in always.items() if name not in (*audited, *guarded))})
+    checked = [name for name, found in always.items() if found and name not in (*audited, *guarded)]
+    missed = [name for name, found in always.items() if not found]
+    parts = [f"{len(audited)} by the audit's bound", f"{len(guarded)} by the guard before the weights move"]
+    parts += [f"{len(checked)} by a check alone ({', '.join(f'`{name}`' for name in alone)})"] if checked else []
+    parts += [f"{len(missed)} not in every run ({', '.join(missed)})"] if missed else []
     return (
-        f"{len(always)} of {len(mistakes)} planted mistakes are caught in every run ({hits} of {len(planted)} runs), "
-        f"and {alarms} of {len(correct)} runs of the correct mechanism are called wrong."
+        f"Of {len(always)} planted mistakes, in every one of {len(planted)} runs, {', '.join(parts)} are caught; "
+        f"{sum(row['caught'] for row in correct)} of {len(correct)} runs of the correct mechanism are called wrong."
     )
 
 
@@ -159,6 +172,6 @@ def live_check(record: Record, control: str = "half the noise, Gaussian") -> str
     planted = next(one for one in (*CORRECT, *CONTROLS) if one.name == control)
     again = detect(planted, data.load("digits"), kept["seed"])
     if again["caught_by"] != kept["caught_by"]:
-        return f"fail: caught by {again['caught_by']!r}, recorded {kept['caught_by']!r}"
+        return f"fail: caught by {', '.join(again['caught_by'])}, recorded {', '.join(kept['caught_by'])}"
     close = again["bound"] == kept["bound"] or abs(again["bound"] - kept["bound"]) <= 0.05 * kept["claimed"]
     return "pass" if close else f"fail: bound {again['bound']}, recorded {kept['bound']}"

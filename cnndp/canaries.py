@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from cnndp.checks import at_least, positive
 from cnndp.ledger import Release
 from cnndp.methods import Method, loss_sum
-from cnndp.training import State
+from cnndp.wiring import State
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -165,7 +165,7 @@ def observe(states: Iterable[State], start: Tensor, method: Method, planted: Pla
     """Return what the attacker sees, who knows all other records, their batches and all weights, as in the definition.
 
     Args:
-        states: of all steps, as `training.eager_steps` yields them.
+        states: of all steps, as `wiring.eager_steps` yields them.
         start: the initial weights, `[P]`.
         method: what the run claims to do; the attacker works out the real records' part with it.
         planted: the training set.

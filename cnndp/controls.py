@@ -5,22 +5,28 @@ down. Mistakes that do show in the ledger are stopped by the guard before the we
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from cnndp.audit_runs import Change, Loop, Parts
+from cnndp.audit_runs import Change, Loop
 from cnndp.batches import reshuffled
 from cnndp.clipping import GradientSum, batch_clipped_sum, example_clipped_sum
 from cnndp.gradients import flatten
 from cnndp.losses import cross_entropy
 from cnndp.methods import Method
-from cnndp.plan import Guard
-from cnndp.training import State, eager_steps, take_step
+from cnndp.wiring import Material, State, Wiring, as_it_is, eager_steps, take_step
 
+AUDIT, LOSS_AUDIT, GUARD = "audit", "loss audit", "guard"
+NOISE, LOSS_NOISE, SUMS, BATCHES = (
+    "noise_is_as_stated",
+    "loss_noise_is_as_stated",
+    "steps_are_clipped_sums",
+    "batches_are_poisson",
+)
 LOUDEST = 3.2  # loss of the first canary of `loss_heights`; each next one's is half of it
 
 
@@ -30,7 +36,8 @@ class Control(NamedTuple):
     Attributes:
         name: what is wrong.
         change: plants it.
-        caught_by: "audit" (the bound exceeds the claim), "loss audit", "guard", or the name of a property that fails.
+        caught_by: all that must notice it: "audit" (the bound exceeds the claim), "loss audit", "guard", and the names
+            of checks, `divisor_is_public` or one of `outside`, which look at `training.train` itself.
         mechanism: of the run.
         method: a name of `presets.PRIVATE`.
         num_steps, batch_size, target_epsilon: of the run; batches of 40 of 320 records mean q = 1/8.
@@ -42,7 +49,7 @@ class Control(NamedTuple):
 
     name: str
     change: Change
-    caught_by: str = "audit"
+    caught_by: tuple[str, ...] = (AUDIT,)
     mechanism: str = "gaussian"
     method: str = "dp_sgd"
     num_steps: int = 24
@@ -55,19 +62,14 @@ class Control(NamedTuple):
     loop: Loop = eager_steps
 
 
-def as_it_is(parts: Parts) -> Parts:
-    """Return the run with nothing wrong in it."""
-    return parts
-
-
-def half_the_noise(parts: Parts) -> Parts:
+def half_the_noise(wiring: Wiring) -> Wiring:
     """Draw noise of half the scale that the ledger names."""
-    return parts._replace(draws=(draw / 2 for draw in parts.draws))
+    return wiring._replace(draws=(draw / 2 for draw in wiring.draws))
 
 
-def one_layer_without_noise(parts: Parts) -> Parts:
+def one_layer_without_noise(wiring: Wiring) -> Wiring:
     """Leave the largest layer but one without noise."""
-    sizes = [parameter.numel() for parameter in parts.planted.model.parameters()]
+    sizes = [parameter.numel() for parameter in wiring.material.model.parameters()]
     layer = sizes.index(sorted(sizes)[-2])
     start = sum(sizes[:layer])
 
@@ -76,81 +78,71 @@ def one_layer_without_noise(parts: Parts) -> Parts:
         draw[start : start + sizes[layer]] = 0
         return draw
 
-    return parts._replace(draws=(quiet(draw) for draw in parts.draws))
+    return wiring._replace(draws=(quiet(draw) for draw in wiring.draws))
 
 
-def same_noise_every_step(parts: Parts) -> Parts:
+def same_noise_every_step(wiring: Wiring) -> Wiring:
     """Seed the noise alike in every step."""
-    first = next(iter(parts.draws))
-    return parts._replace(draws=[first] * len(parts.order))
+    order, first = list(wiring.order), next(iter(wiring.draws))
+    return wiring._replace(order=order, draws=[first] * len(order))
 
 
-def clipped_per_batch(parts: Parts) -> Parts:
+def clipped_per_batch(wiring: Wiring) -> Wiring:
     """Clip the mean gradient of the batch, and claim the sensitivity of a clip per example."""
-    return with_sum(parts, batch_clipped_sum)
+    return with_sum(wiring, batch_clipped_sum)
 
 
-def l2_clip(parts: Parts) -> Parts:
+def l2_clip(wiring: Wiring) -> Wiring:
     """Clip in the L2 norm, and claim that it bounds the L1 norm."""
-    return with_sum(parts, partial(example_clipped_sum, order=2))
+    return with_sum(wiring, partial(example_clipped_sum, order=2))
 
 
-def with_sum(parts: Parts, clip: Callable[..., GradientSum]) -> Parts:
+def with_sum(wiring: Wiring, clip: Callable[..., GradientSum]) -> Wiring:
     """Return the run with another sum of gradients that claims the sensitivity of the right one."""
-    one = parts.order[0][:1]
-    bound = parts.method.gradient_sum(
-        parts.planted.model, flatten(parts.planted.model), parts.planted.records[one], parts.planted.labels[one]
-    ).sensitivity
+    material = wiring.material
+    one = material.to_input(material.inputs[:1])
+    bound = wiring.method.gradient_sum(material.model, wiring.weights, one, material.labels[:1]).sensitivity
     assert bound is not None  # a private method
 
     def gradient_sum(model: nn.Module, weights: Tensor, inputs: Tensor, labels: Tensor) -> GradientSum:
         summed = clip(model, weights, inputs, labels, loss=cross_entropy, clip_norm=bound)
         return summed._replace(sensitivity=bound)
 
-    return parts._replace(method=parts.method._replace(gradient_sum=gradient_sum))
+    return wiring._replace(method=wiring.method._replace(gradient_sum=gradient_sum))
 
 
-def every_record_in_every_batch(parts: Parts) -> Parts:
+def every_record_in_every_batch(wiring: Wiring) -> Wiring:
     """Take all records each time, and claim Poisson batches."""
-    everyone = torch.arange(len(parts.planted.labels))
-    return parts._replace(order=[everyone] * len(parts.order))
+    everyone = torch.arange(len(wiring.material.labels))
+    return wiring._replace(order=[everyone for _ in wiring.order])
 
 
-def reshuffled_batches(parts: Parts) -> Parts:
+def reshuffled_batches(wiring: Wiring) -> Wiring:
     """Deal out the records once an epoch, in batches of the expected size, and claim Poisson batches."""
-    q, count = parts.method.sampling_prob, len(parts.planted.labels)
+    q, count, order = wiring.method.sampling_prob, len(wiring.material.labels), list(wiring.order)
     assert q is not None  # a private method
-    generator = torch.Generator().manual_seed(int(parts.order[0].sum()))
-    return parts._replace(order=list(reshuffled(count, int(q * count), len(parts.order), generator)))
+    generator = torch.Generator().manual_seed(int(order[0].sum()))
+    return wiring._replace(order=reshuffled(count, int(q * count), len(order), generator))
 
 
-def raw_loss_in_the_ledger(parts: Parts) -> Parts:
+def raw_loss_in_the_ledger(wiring: Wiring) -> Wiring:
     """Use the raw loss in the step size, as P1 does, and say so."""
-    draws = (draw[:-1] for draw in parts.draws)
-    return parts._replace(method=parts.method._replace(loss_clip=None, raw_loss=True), draws=draws)
+    draws = (draw[:-1] for draw in wiring.draws)
+    return wiring._replace(method=wiring.method._replace(loss_clip=None, raw_loss=True), draws=draws)
 
 
-def raw_loss(parts: Parts) -> Parts:
+def raw_loss(wiring: Wiring) -> Wiring:
     """Use the raw loss in the step size, as P1 does, and claim that it had noise."""
 
     def quiet(draw: Tensor) -> Tensor:
         return torch.cat([draw[:-1], draw.new_zeros(1)])
 
-    return parts._replace(draws=(quiet(draw) for draw in parts.draws))
+    return wiring._replace(draws=(quiet(draw) for draw in wiring.draws))
 
 
-def realised_size_steps(
-    method: Method,
-    model: nn.Module,
-    weights: Tensor,
-    inputs: Tensor,
-    labels: Tensor,
-    order: Iterable[Tensor],
-    draws: Iterable[Tensor],
-    to_input: Callable[[Tensor], Tensor],
-    guard: Guard | None = None,
-) -> Iterator[State]:
-    """Take the steps of `training.eager_steps`, with the size of each batch for the public divisor."""
+def realised_size_steps(wiring: Wiring) -> Iterator[State]:
+    """Take the steps of `wiring.eager_steps`, with the size of each batch for the public divisor."""
+    method, (model, inputs, labels, to_input), weights, order, draws, guard = wiring
     velocity = torch.zeros_like(weights)
     for t, (batch, draw) in enumerate(zip(order, draws, strict=True), start=1):
         wrong, images = method._replace(divisor=max(1, len(batch))), to_input(inputs[batch])
@@ -159,23 +151,22 @@ def realised_size_steps(
         yield state
 
 
-def divisor_is_public(loop: Loop, method: Method, model: nn.Module, inputs: Tensor, labels: Tensor) -> bool:
+def divisor_is_public(loop: Loop, method: Method, material: Material) -> bool:
     """Return whether two halves of a batch, each divided, add up to the whole batch divided: the divisor is one number.
 
     Without noise and guard, since what is tested is the division alone. A one-run audit does not see this mistake: that
     one canary is in changes the size of a batch no more than that any other is.
 
     Args:
-        loop: takes the steps, as `training.eager_steps` does.
+        loop: takes the steps, as `wiring.eager_steps` does.
         method: a private one without a released loss.
-        model: the network.
-        inputs, labels: a batch `[B, C, H, W]` and `[B]`.
+        material: the network and a batch.
     """
-    start, half = flatten(model), len(labels) // 2
-    batches = (torch.arange(half), torch.arange(half, len(labels)), torch.arange(len(labels)))
+    start, everyone = flatten(material.model), torch.arange(len(material.labels))
+    half = len(everyone) // 2
+    silent = Wiring(method, material, start, order=(), draws=[torch.zeros_like(start)])
     first, second, whole = (
-        next(loop(method, model, start, inputs, labels, [one], [torch.zeros_like(start)], lambda x: x)).noisy.gradient
-        for one in batches
+        next(loop(silent._replace(order=[one]))).noisy.gradient for one in (everyone[:half], everyone[half:], everyone)
     )
     return bool(torch.allclose(first + second, whole, rtol=1e-3, atol=1e-6))
 
@@ -199,19 +190,20 @@ def canary_losses(num_canaries: int) -> Tensor:
 
 
 CORRECT = (
-    Control("correct, Gaussian", as_it_is, caught_by="nothing"),
-    Control("correct, Laplace", as_it_is, caught_by="nothing", mechanism="laplace"),
+    Control("correct, Gaussian", as_it_is, caught_by=()),
+    Control("correct, Laplace", as_it_is, caught_by=(), mechanism="laplace"),
 )
 CONTROLS = (
-    Control("half the noise, Gaussian", half_the_noise),
-    Control("half the noise, Laplace", half_the_noise, mechanism="laplace"),
-    Control("one layer without noise", one_layer_without_noise),
-    Control("the same noise in every step", same_noise_every_step),
-    Control("clip per batch", clipped_per_batch),
+    Control("half the noise, Gaussian", half_the_noise, (AUDIT, NOISE)),
+    Control("half the noise, Laplace", half_the_noise, (AUDIT, NOISE), mechanism="laplace"),
+    Control("one layer without noise", one_layer_without_noise, (AUDIT, NOISE)),
+    Control("the same noise in every step", same_noise_every_step, (AUDIT, NOISE)),
+    Control("clip per batch", clipped_per_batch, (AUDIT, SUMS)),
     # What an L2 clip lets through beyond the promise is rare and large: few loud steps, and many canaries.
     Control(
         "L2 clip with Laplace noise",
         l2_clip,
+        (AUDIT, SUMS),
         mechanism="laplace",
         num_steps=2,
         batch_size=160,
@@ -220,13 +212,13 @@ CONTROLS = (
         order=2,
         hidden=120,
     ),
-    Control("every record in every batch", every_record_in_every_batch, num_canaries=400),
+    Control("every record in every batch", every_record_in_every_batch, (AUDIT, BATCHES), num_canaries=400),
     # Dealing out once an epoch gives more away only where noise does not hide in which step a record was.
-    Control("reshuffled batches", reshuffled_batches, num_steps=8, target_epsilon=20.0),
+    Control("reshuffled batches", reshuffled_batches, (AUDIT, BATCHES), num_steps=8, target_epsilon=20.0),
     Control(
         "raw loss in the step size",
         raw_loss,
-        caught_by="loss audit",
+        caught_by=(LOSS_AUDIT, LOSS_NOISE),
         method="cnn_dp_gan_polyak",
         target_epsilon=1.0,
         num_steps=60,
@@ -235,9 +227,9 @@ CONTROLS = (
     Control(
         "raw loss in the step size, in the ledger",
         raw_loss_in_the_ledger,
-        caught_by="guard",
+        caught_by=(GUARD,),
         method="cnn_dp_gan_polyak",
         num_canaries=13,
     ),
-    Control("divided by the realised batch size", as_it_is, caught_by="divisor_is_public", loop=realised_size_steps),
+    Control("divided by the realised batch size", as_it_is, caught_by=("divisor_is_public",), loop=realised_size_steps),
 )

@@ -1,34 +1,26 @@
 """One run: a network, its batches and its noise from one seed, trained by one method."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from cnndp import batches, models
-from cnndp.clipping import physical_batch
+from cnndp import models
+from cnndp.batches import steps_per_epoch
 from cnndp.config import Config
-from cnndp.data import Images, network_input
-from cnndp.filters import Filter
-from cnndp.gradients import Loss, flatten
-from cnndp.graphs import GraphSteps, staged
+from cnndp.data import Images
+from cnndp.gradients import Loss
 from cnndp.ledger import Release, merge
 from cnndp.losses import LOSSES
-from cnndp.methods import Method, Noisy, Step, compose, is_healthy, noisy_gradient, update
-from cnndp.noise import unit_noise
-from cnndp.plan import Guard, Plan
-from cnndp.preparation import prepare_images, project
-from cnndp.private import intended, one_off
-from cnndp.randomness import generator_for, streams
+from cnndp.methods import Noisy, Step
+from cnndp.wiring import Material, Wiring, as_it_is, begin, eager_steps, recorded_steps, wired
 
 NUM_EVALUATIONS = 15
 NUM_EVALUATED = 2000  # images of each part that the accuracy curves use
 TRACE_STEPS = 10  # first steps kept in full, for replay
-NUDGE = 1e-6  # relative: a few units in the last place of float32
 
 Columns = dict[str, list[Any]]
-Limit = TypeVar("Limit", Guard | None, Filter)  # what is asked before the weights move
 
 
 class Outcome(NamedTuple):
@@ -62,7 +54,7 @@ def evaluated_after(config: Config, num_train: int) -> list[int]:
     """
     if config.evaluate == "spread":
         return evaluation_steps(config.num_steps)
-    epoch = batches.steps_per_epoch(num_train, config.batch_size)
+    epoch = steps_per_epoch(num_train, config.batch_size)
     return sorted({0, *range(epoch, config.num_steps + 1, epoch), config.num_steps})
 
 
@@ -77,6 +69,7 @@ def train(
     max_physical_batch: int | None = None,
     graph: bool | None = None,
     on_step: Callable[[int], object] = lambda step: None,
+    change: Callable[[Wiring], Wiring] = as_it_is,
 ) -> Outcome:
     """Train one network and return what was measured.
 
@@ -94,55 +87,25 @@ def train(
         max_physical_batch: how many examples are worked on at once when gradients are clipped one by one.
         graph: whether steps are recorded once and replayed (`cnndp.graphs`); None means on a GPU.
         on_step: called with the number of each finished step.
+        change: exchanges a part of the run, for negative controls; what it does shows in no Config.
 
     Raises:
         ValueError: when the batch is larger than the data.
         plan.OverspendError: before a step that would spend more than `config.target_epsilon` allows.
     """
     device = torch.device(device)
-    random = streams(config.seed)
-    count = len(images.train_labels)
-    plan = intended(config, count)
-    guard = started(plan)
-    images, released = prepared(config, images)
-    guard = guard.admit(released) if guard and released else guard
-    model = network_of(config, images, random.weights, device)
-    method = compose(config, count, plan=plan, engine=engine, max_physical_batch=max_physical_batch)
-    inputs, labels = images.train_images.to(device), images.train_labels.to(device)
-    to_input = as_they_are if released else network_input(config.dataset, normalise=config.normalise, device=device)
-    weights = flatten(model)
-    if nudge is not None:
-        draw = torch.randn(len(weights), generator=generator_for(nudge, "nudge"))
-        weights = weights * (1 + NUDGE * draw.to(device))
-    meter = Meter(model, images, device, to_input, LOSSES[config.loss])
-    meter.evaluate(0, weights)
+    begun = begin(config, images, device=device)
     status, until, last = "finished", min(config.num_steps, last_step or config.num_steps), 0
-    recorded = device.type == "cuda" if graph is None else graph
-    evaluated = set(evaluated_after(config, count))
-    order = (
-        batches.poisson(count, method.sampling_prob, until, random.batches)
-        if method.sampling_prob is not None
-        else batches.reshuffled(count, config.batch_size, until, random.batches)
+    wiring = change(
+        wired(config, begun, until=until, nudge=nudge, engine=engine, max_physical_batch=max_physical_batch)
     )
-    draws = unit_noise(config.mechanism, len(weights) + (config.loss_clip is not None), until, random.noise, device)
+    meter = Meter(begun.material, begun.images, LOSSES[config.loss])
+    meter.evaluate(0, wiring.weights)
+    recorded = device.type == "cuda" if graph is None else graph
+    evaluated = set(evaluated_after(config, begun.num_train))
     # Reduced-precision convolutions would make a GPU's losses differ from a CPU's in the third digit.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        if recorded:
-            size = min(config.batch_size, physical_batch(max_physical_batch, device))
-            size = size if method.in_parts else config.batch_size
-            recorder = GraphSteps(
-                method,
-                model,
-                weights,
-                inputs,
-                labels,
-                physical_batch=size,
-                num_steps=config.num_steps,
-                to_input=to_input,
-            )
-            taken = graph_steps(recorder, staged(order, size, device), draws, guard)
-        else:
-            taken = eager_steps(method, model, weights, inputs, labels, order, draws, to_input, guard)
+        taken = recorded_steps(wiring, config.num_steps, max_physical_batch) if recorded else eager_steps(wiring)
         for t, state in enumerate(taken, start=1):
             meter.record(t, state.noisy, state.step)
             # Looking makes the host wait for a GPU, so there it is done only where numbers are read anyway.
@@ -156,137 +119,8 @@ def train(
             last = t
     complete = last == config.num_steps or status == "diverged"
     final = {**(meter.final(state.weights) if complete else {}), "last_step": last}
-    releases = [*released, *merge_by_quantity(meter.releases[:last])]
-    return Outcome(status, meter.history, meter.trace, final, releases, state.weights, model)
-
-
-def network_of(
-    config: Config, images: Images, generator: torch.Generator, device: torch.device | str = "cpu"
-) -> nn.Module:
-    """Return the network of a run, with its initial weights.
-
-    Args:
-        config: one run.
-        images: what the network gets, that is after `prepared`.
-        generator: of the initial weights.
-        device: where the network is.
-    """
-    return models.build(
-        config.model,
-        num_classes=images.num_classes,
-        activation=config.activation,
-        init=config.init,
-        num_features=images.train_images.shape[1] if config.features == "scattering" else None,
-        generator=generator,
-        device=device,
-    )
-
-
-def prepared(config: Config, images: Images) -> tuple[Images, list[Release]]:
-    """Return what the network gets, and what was released to make it: nothing, but for scattering features."""
-    if config.mean_noise is None or config.moment_noise is None:
-        return images, []
-    rows, _ = prepare_images(
-        images,
-        len(images.train_labels),
-        mean_noise=config.mean_noise,
-        moment_noise=config.moment_noise,
-        generator=generator_for(config.seed, "features"),
-    )
-    return rows if config.projection is None else projected(rows, config), one_off(config)
-
-
-def projected(rows: Images, config: Config) -> Images:
-    """Return prepared features of both parts through the same random matrix, one for each seed."""
-    assert config.projection is not None  # asked for only then
-    train, test = (
-        project(part, config.projection, generator_for(config.seed, "projection"))
-        for part in (rows.train_images, rows.test_images)
-    )
-    return rows._replace(train_images=train, test_images=test)
-
-
-def as_they_are(rows: Tensor) -> Tensor:
-    """Return prepared features, which need no scaling."""
-    return rows
-
-
-def started(plan: Plan | None) -> Guard | None:
-    """Return the guard of a plan that its target covers; None without a plan.
-
-    Raises:
-        plan.OverspendError: when the plan spends more than its target.
-    """
-    if plan is None:
-        return None
-    plan.check()
-    return Guard(plan)
-
-
-class State(NamedTuple):
-    """Where a run stands after a step, as tensors on its device."""
-
-    weights: Tensor  # [P]
-    noisy: Noisy
-    step: Step
-    healthy: Tensor  # scalar, whether loss and weights have been finite in all steps so far
-    healthy_steps: Tensor | int  # how many steps there were, up to and with the first that was not
-
-
-def eager_steps(
-    method: Method,
-    model: nn.Module,
-    weights: Tensor,
-    inputs: Tensor,
-    labels: Tensor,
-    order: Iterable[Tensor],
-    draws: Iterable[Tensor],
-    to_input: Callable[[Tensor], Tensor],
-    guard: Guard | None = None,
-) -> Iterator[State]:
-    """Yield the state after each step: clip, sum, noise, divide, move, one call after the other.
-
-    Raises:
-        plan.OverspendError: before the weights move by something that `guard` does not admit.
-    """
-    velocity = torch.zeros_like(weights)
-    for t, (batch, draw) in enumerate(zip(order, draws, strict=True), start=1):
-        batch = batch.to(inputs.device)
-        images = to_input(inputs[batch])
-        state, velocity, guard = take_step(method, model, weights, velocity, images, labels[batch], t, draw, guard)
-        weights = state.weights
-        yield state
-
-
-def take_step(
-    method: Method,
-    model: nn.Module,
-    weights: Tensor,
-    velocity: Tensor,
-    inputs: Tensor,
-    labels: Tensor,
-    t: int,
-    draw: Tensor,
-    guard: Limit,
-) -> tuple[State, Tensor, Limit]:
-    """Return the state after step t, the velocity, and the guard or filter; arguments as `methods.noisy_gradient`."""
-    noisy = noisy_gradient(method, model, weights, inputs, labels, t, draw)
-    guard = guard if guard is None else guard.admit(noisy.releases)
-    weights, velocity, step = update(method, weights, velocity, noisy, t)
-    return State(weights, noisy, step, is_healthy(method, noisy, weights), t), velocity, guard
-
-
-def graph_steps(
-    recorder: GraphSteps,
-    parts: Iterable[tuple[Tensor, Tensor]],
-    draws: Iterable[Tensor],
-    guard: Guard | None = None,
-) -> Iterator[State]:
-    """Yield the state after each step, taken by recorded functions; the next step overwrites its tensors."""
-    for t, ((rows, count), draw) in enumerate(zip(parts, draws, strict=True), start=1):
-        guard = guard and guard.admit(recorder.releases_of(t))
-        noisy, step = recorder(t, rows, count, draw)
-        yield State(recorder.weights, noisy, step, recorder.healthy, recorder.healthy_steps)
+    releases = [*begun.released, *merge_by_quantity(meter.releases[:last])]
+    return Outcome(status, meter.history, meter.trace, final, releases, state.weights, begun.material.model)
 
 
 def merge_by_quantity(releases: list[tuple[Release, ...]]) -> list[Release]:
@@ -301,15 +135,9 @@ def merge_by_quantity(releases: list[tuple[Release, ...]]) -> list[Release]:
 class Meter:
     """Collects what a run measures, on fixed images, without drawing any random number."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        images: Images,
-        device: torch.device,
-        to_input: Callable[[Tensor], Tensor],
-        loss: Loss,
-    ) -> None:
-        self.model, self.images, self.device, self.to_input, self.loss = model, images, device, to_input, loss
+    def __init__(self, material: Material, images: Images, loss: Loss) -> None:
+        self.material, self.images, self.loss = material, images, loss
+        self.device = material.labels.device
         # A split of all images is a seeded permutation already, so its first images are a random, fixed sample; the
         # official parts keep their order, and MNIST's first test images are harder than the others.
         self.sample = {
@@ -321,12 +149,12 @@ class Meter:
         self.history: Columns = {name: [] for name in names}
         self.trace: Columns = {name: [] for name in ("step", "loss", "gradient_norm", "step_size")}
         self.releases: list[tuple[Release, ...]] = []  # of each step
-        self.capped = torch.zeros((), dtype=torch.int64, device=device)
+        self.capped = torch.zeros((), dtype=torch.int64, device=self.device)
 
     def measure(self, part: str, weights: Tensor, images: Tensor, labels: Tensor) -> dict[str, float]:
         """Return accuracy in percent and mean loss under the names that start with `part`."""
-        inputs = self.to_input(images.to(self.device))
-        score = models.evaluate(self.model, weights, inputs, labels.to(self.device), self.loss)
+        inputs = self.material.to_input(images.to(self.device))
+        score = models.evaluate(self.material.model, weights, inputs, labels.to(self.device), self.loss)
         return {f"{part}_accuracy": score.accuracy, f"{part}_loss": score.loss}
 
     def measure_samples(self, weights: Tensor) -> dict[str, float]:

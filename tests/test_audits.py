@@ -22,8 +22,8 @@ def one_control(monkeypatch):
     monkeypatch.setattr(audits, "CORRECT", CORRECT[:1])
 
 
-def row(control, caught, expected="audit"):
-    return {"control": control, "caught": caught, "expected": expected}
+def row(control, *caught_by, expected=("audit",)):
+    return {"control": control, "caught": bool(caught_by), "caught_by": list(caught_by), "expected": list(expected)}
 
 
 def test_detections_are_stored_sealed_and_come_out_again(one_control, tmp_path, monkeypatch):
@@ -39,7 +39,7 @@ def test_detections_are_stored_sealed_and_come_out_again(one_control, tmp_path, 
     assert audits.live_check(record) == "pass"
     planted = record["rows"][1]
     assert audits.live_check({"rows": [{**planted, "bound": planted["bound"] + 1.0}]}).startswith("fail: bound")
-    assert audits.live_check({"rows": [{**planted, "caught_by": "guard"}]}).startswith("fail: caught by 'audit'")
+    assert audits.live_check({"rows": [{**planted, "caught_by": ["guard"]}]}).startswith("fail: caught by audit, noise")
 
 
 def test_an_unknown_kind_or_parameter_is_refused_with_the_closest():
@@ -64,12 +64,23 @@ def test_every_kind_plans_its_runs_with_the_seeds_asked_for(digits):
         assert len(list(tasks(digits, 4))) == 2 * len(planned)
 
 
-def test_the_sentence_counts_mistakes_runs_and_false_alarms():
-    rows = [row("a", True), row("a", True), row("b", True), row("b", False), row("as it is", False, "nothing")]
+def test_the_sentence_says_what_caught_each_mistake_and_counts_false_alarms():
+    rows = [
+        row("a", "audit", "noise_is_as_stated"),
+        row("a", "audit"),
+        row("b", "guard", expected=("guard",)),
+        row("c", "divisor_is_public", expected=("divisor_is_public",)),
+        row("as it is", expected=()),
+    ]
     assert audits.summary(rows) == (
-        "1 of 2 planted mistakes are caught in every run (3 of 4 runs), and 0 of 1 runs of the correct mechanism are "
-        "called wrong."
+        "Of 3 planted mistakes, in every one of 4 runs, 1 by the audit's bound, 1 by the guard before the weights "
+        "move, 1 by a check alone (`divisor_is_public`) are caught; 0 of 1 runs of the correct mechanism are called "
+        "wrong."
     )
+    missed = audits.summary([*rows, row("a"), row("as it is", "audit", expected=())])
+    assert "0 by the audit's bound" in missed
+    assert "1 not in every run (a)" in missed
+    assert "1 of 2 runs of the correct mechanism" in missed
 
 
 def test_areas_have_a_row_for_each_network_and_attack_and_a_mark_for_each_seed():

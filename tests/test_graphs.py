@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cnndp import training
+from cnndp import wiring
 from cnndp.clipping import example_clipped_sum
 from cnndp.data import pixels
 from cnndp.gradients import flatten
@@ -178,13 +178,13 @@ def test_recorded_training_stops_early_where_it_is_told(few):
 @pytest.mark.parametrize("method", ["cnn", "cnn_dp_gan_polyak"])
 @pytest.mark.parametrize("step", [1, 5, 10, 11, 13, 14, 22, 29, 30])
 def test_a_run_that_diverges_between_two_looks_ends_where_the_eager_one_does(few, monkeypatch, method, step):
-    original = training.unit_noise
+    original = wiring.unit_noise
 
     def planted(*arguments):
         for t, draw in enumerate(original(*arguments), start=1):
             yield torch.full_like(draw, math.inf) if t == step else draw
 
-    monkeypatch.setattr(training, "unit_noise", planted)
+    monkeypatch.setattr(wiring, "unit_noise", planted)
     config = config_of(method, num_steps=LATE, **({"max_step": 1e-4} if method == "cnn_dp_gan_polyak" else {}))
     found, expected = train(config, few, graph=True), train(config, few)
     assert (expected.status, expected.final["last_step"]) == ("diverged", step)
@@ -199,13 +199,13 @@ def test_the_steps_planted_above_lie_on_both_sides_of_every_reason_to_look():
 
 
 def test_weights_stop_where_the_loss_was_lost_although_the_velocity_would_move_them_on(few, monkeypatch):
-    original = training.unit_noise
+    original = wiring.unit_noise
 
     def planted(*arguments):
         for t, draw in enumerate(original(*arguments), start=1):
             yield draw * (1e25 if t == 14 else 1)
 
-    monkeypatch.setattr(training, "unit_noise", planted)
+    monkeypatch.setattr(wiring, "unit_noise", planted)
     config = config_of("dpgdm", num_steps=LATE, activation="relu")
     found, expected = train(config, few, graph=True), train(config, few)
     assert (expected.status, expected.final["last_step"]) == ("diverged", 15)  # the next look is at step 17

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from cnndp import training
+from cnndp import training, wiring
 from cnndp.accounting import exact_epsilon
 from cnndp.config import Config
 from cnndp.data import pixels
@@ -21,7 +21,8 @@ from cnndp.presets import PRIVATE, preset
 from cnndp.private import intended
 from cnndp.recording import make_record
 from cnndp.replay import replay
-from cnndp.training import eager_steps, train
+from cnndp.training import train
+from cnndp.wiring import Material, Wiring, eager_steps
 
 CPU = torch.device("cpu")
 TWINS = [(method, mechanism) for method in PRIVATE for mechanism in ("laplace", "gaussian")]
@@ -157,12 +158,12 @@ def steps_with(config, few, change, guard=True):
     """Take all steps of a config with a changed method; return the weights after each."""
     plan = intended(config, 60)
     model, weights = network(config)
-    inputs, labels = few.train_images, few.train_labels
     order = [torch.arange(20)] * config.num_steps
     method = change(compose(config, 60, plan=plan))
     draws = [torch.zeros(len(weights) + (method.loss_clip is not None))] * config.num_steps
-    states = eager_steps(method, model, weights, inputs, labels, order, draws, pixels, Guard(plan) if guard else None)
-    return [state.weights for state in states]
+    material = Material(model, few.train_images, few.train_labels, pixels)
+    wiring = Wiring(method, material, weights, order, draws, Guard(plan) if guard else None)
+    return [state.weights for state in eager_steps(wiring)]
 
 
 def test_the_real_method_passes_its_guard(few):
@@ -195,7 +196,7 @@ def test_training_refuses_a_plan_that_overspends(few, monkeypatch):
         halved = tuple(release._replace(scale=release.scale / 2) for release in plan.releases)
         return plan._replace(releases=halved)
 
-    monkeypatch.setattr(training, "intended", generous)
+    monkeypatch.setattr(wiring, "intended", generous)
     with pytest.raises(OverspendError, match="target_epsilon=3"):
         train(private(), few)
 
@@ -269,7 +270,7 @@ def test_a_broken_example_counts_nothing_and_does_not_stop_the_run(few):
             return lambda inputs: inputs
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training, "network_input", plain)
+            patch.setattr(wiring, "network_input", plain)
             patch.setattr(training.models, "evaluate", lambda *arguments: training.models.Score(0.0, 0.0))
             assert train(config, images).status == "finished"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cnndp import data, methods, models, noise, replay, results, training
+from cnndp import data, methods, models, noise, replay, results, wiring
 from cnndp.config import Config
 from cnndp.experiment import Result, prepare
 from cnndp.presets import preset
@@ -142,8 +142,8 @@ def one_step_late(monkeypatch):
 
 
 def noise_from_the_stream_of_the_batches(monkeypatch):
-    original = training.streams
-    monkeypatch.setattr(training, "streams", lambda seed: original(seed)._replace(noise=original(seed).batches))
+    original = wiring.streams
+    monkeypatch.setattr(wiring, "streams", lambda seed: original(seed)._replace(noise=original(seed).batches))
 
 
 def one_draw_for_all_steps(monkeypatch):
@@ -151,32 +151,32 @@ def one_draw_for_all_steps(monkeypatch):
         draw = noise.MECHANISMS[mechanism](num_params, 1.0, generator)
         return (draw for _ in range(num_steps))
 
-    monkeypatch.setattr(training, "unit_noise", same)
+    monkeypatch.setattr(wiring, "unit_noise", same)
 
 
 def no_noise_on_the_last_layer(monkeypatch):
-    original = training.unit_noise
+    original = wiring.unit_noise
 
     def masked(*arguments, **options):
         for draw in original(*arguments, **options):
             yield torch.cat([draw[:-165], torch.zeros(165)])  # 32 weights and a bias for each of 5 classes
 
-    monkeypatch.setattr(training, "unit_noise", masked)
+    monkeypatch.setattr(wiring, "unit_noise", masked)
 
 
 def gaussian_for_laplace(monkeypatch):
-    original = training.unit_noise
-    monkeypatch.setattr(training, "unit_noise", lambda mechanism, *rest: original("gaussian", *rest))
+    original = wiring.unit_noise
+    monkeypatch.setattr(wiring, "unit_noise", lambda mechanism, *rest: original("gaussian", *rest))
 
 
 def noise_before_the_sum_is_divided_twice(monkeypatch):
-    original = training.noisy_gradient
+    original = wiring.noisy_gradient
 
     def twice(method, *arguments):
         noisy = original(method, *arguments)
         return noisy._replace(gradient=noisy.gradient / method.divisor)
 
-    monkeypatch.setattr(training, "noisy_gradient", twice)
+    monkeypatch.setattr(wiring, "noisy_gradient", twice)
 
 
 def the_same_batch_every_step(monkeypatch):
@@ -184,7 +184,7 @@ def the_same_batch_every_step(monkeypatch):
         batch = torch.randperm(num_train, generator=generator)[:batch_size]
         return (batch for _ in range(num_steps))
 
-    monkeypatch.setattr(training.batches, "reshuffled", first_only)
+    monkeypatch.setattr(wiring.batches, "reshuffled", first_only)
 
 
 def other_initial_weights(monkeypatch):
@@ -197,7 +197,7 @@ def other_initial_weights(monkeypatch):
                 parameter.mul_(1.02)
         return model
 
-    monkeypatch.setattr(training.models, "build", scaled)
+    monkeypatch.setattr(wiring.models, "build", scaled)
 
 
 @pytest.mark.parametrize(

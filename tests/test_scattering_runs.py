@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cnndp import features, training
+from cnndp import features, wiring
 from cnndp.accounting import exact_epsilon
 from cnndp.config import Config
 from cnndp.plan import OverspendError
@@ -76,7 +76,7 @@ def test_statistics_that_no_plan_holds_stop_the_run_before_it_starts(few_feature
         plan = intended(config, num_train)
         return plan._replace(releases=plan.releases[3:])
 
-    monkeypatch.setattr(training, "intended", forgetful)
+    monkeypatch.setattr(wiring, "intended", forgetful)
     with pytest.raises(OverspendError, match="the one-off release"):
         train(config_of(), few_features)
 
@@ -93,7 +93,7 @@ def test_a_record_of_features_replays_and_another_seed_has_other_statistics(few_
     assert record["privacy"]["exact_epsilon"] <= 4.0
     assert [entry["quantity"] for entry in record["ledger"]] == [*STATISTICS, "gradient"]
     assert replay(record, few_features, steps=4) == []
-    prepared = [training.prepared(config_of(seed=seed), few_features)[0].train_images for seed in (0, 0, 1)]
+    prepared = [wiring.prepared(config_of(seed=seed), few_features)[0].train_images for seed in (0, 0, 1)]
     assert torch.equal(prepared[0], prepared[1])
     assert not torch.equal(prepared[0], prepared[2])
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cnndp import results, training
+from cnndp import results, training, wiring
 from cnndp.data import pixels
 from cnndp.presets import preset
 from cnndp.recording import make_record
@@ -47,13 +47,13 @@ def test_another_seed_gives_other_numbers(few, outcome):
 
 
 def test_what_one_seed_decides_is_the_same_for_every_method(few, monkeypatch):
-    seen, original = [], training.noisy_gradient
+    seen, original = [], wiring.noisy_gradient
 
     def watched(method, model, weights, inputs, labels, t, draw):
         seen[-1].append((weights.clone(), inputs.clone(), labels.clone(), draw.clone()))
         return original(method, model, weights, inputs, labels, t, draw)
 
-    monkeypatch.setattr(training, "noisy_gradient", watched)
+    monkeypatch.setattr(wiring, "noisy_gradient", watched)
     for method in ("cnn_dp", "cnn_dp_gan", "cnn_dp_gan_polyak"):
         seen.append([])
         train(config_of(method, num_steps=5), few)
@@ -244,13 +244,13 @@ def test_the_ledger_lists_the_raw_loss_of_the_polyak_step(few):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
 def test_cpu_and_gpu_see_the_same_noise_and_follow_each_other(few, monkeypatch):
-    draws, original = [], training.noisy_gradient
+    draws, original = [], wiring.noisy_gradient
 
     def watched(method, model, weights, inputs, labels, t, draw):
         draws.append(draw.cpu())
         return original(method, model, weights, inputs, labels, t, draw)
 
-    monkeypatch.setattr(training, "noisy_gradient", watched)
+    monkeypatch.setattr(wiring, "noisy_gradient", watched)
     cpu, gpu = (train(config_of(num_steps=5), few, device=device) for device in ("cpu", "cuda"))
     assert all(torch.equal(one, two) for one, two in zip(draws[:5], draws[5:], strict=True))
     assert gpu.trace["loss"] == pytest.approx(cpu.trace["loss"], rel=1e-3)
