@@ -1,4 +1,4 @@
-"""Command line: `python -m cnndp data | run | sweep | audit | replay | status | bench`. Experiments without Jupyter."""
+"""Command line: `python -m cnndp data | run | sweep | audit | replay | seal | status | bench`, without Jupyter."""
 
 import ast
 import sys
@@ -9,7 +9,7 @@ import click
 import pandas as pd
 import torch
 
-from cnndp import benchmark, cost, data, experiment, fetch, replay, results
+from cnndp import benchmark, cost, data, experiment, fetch, provenance, replay, results, seal
 from cnndp.config import Config
 from cnndp.results import RecordError
 from cnndp.sections import PROFILES, SECTIONS, NoRuns
@@ -101,18 +101,30 @@ def audit_command(kinds: tuple[str, ...], seeds: int | None) -> None:
 
 @main.command("replay")
 @click.argument("records", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--steps", default=10, show_default=True, help="How many steps to train again; with --cover at most.")
+@click.option("--steps", default=10, show_default=True, type=click.IntRange(1), help="How many; with --cover at most.")
+@click.option("--full", is_flag=True, help="All steps, with final metrics and everything released.")
 @click.option("--dataset", default=None, help="The .npz that the records were made from.")
-@click.option("--sample", default=0, help="Only every n-th record, so that at most this many are replayed.")
 @click.option("--cover", is_flag=True, help="One record for each section, dataset, method and reading.")
-def replay_command(records: tuple[Path, ...], steps: int, dataset: str | None, sample: int, cover: bool) -> None:
+@click.option("--draw", default=None, type=click.FloatRange(0), help="Seconds of training: a sample by commit.")
+@click.option("--longest", default=300.0, show_default=True, help="With --draw: seconds of the longest record.")
+def replay_command(
+    records: tuple[Path, ...],
+    steps: int,
+    full: bool,
+    dataset: str | None,
+    cover: bool,
+    draw: float | None,
+    longest: float,
+) -> None:
     """Train RECORDS (all stored ones without RECORDS) again for some steps and compare."""
-    # Every record is verified, sampled or not.
+    # Every record is verified, chosen or not.
     stored = [(path, results.load(path)) for path in records] or list(results.load_all(results.default_root()))
     if cover:
         stored = list({replay.kind(record): (path, record) for path, record in reversed(stored)}.values())[::-1]
-    if sample and len(stored) > sample:
-        stored = stored[:: -(-len(stored) // sample)]
+    if draw is not None:
+        word = provenance.commit().removesuffix("-dirty")
+        chosen = {record["digest"] for record in replay.drawn((one for _, one in stored), word, draw, longest)}
+        stored = [(path, record) for path, record in stored if record["digest"] in chosen]
     failed, loaded = 0, {}
     runs = [(path, record, Config.from_dict(record["config"])) for path, record in stored]
     for path, record, config in sorted(runs, key=lambda run: experiment.data_of(run[2])):
@@ -120,12 +132,28 @@ def replay_command(records: tuple[Path, ...], steps: int, dataset: str | None, s
         if part not in loaded:
             loaded = {part: experiment.load_for(config, dataset or config.dataset)}  # one dataset at a time
         some = max(2, min(steps, SAMPLE_EXAMPLES // config.batch_size)) if cover else steps
-        differences = replay.replay(record, loaded[part], steps=some)
+        differences = replay.replay(record, loaded[part], steps=config.num_steps if full else some)
         failed += bool(differences)
         click.echo(f"{replay.verdict(differences)}  {path.name}")
     click.echo(f"{len(stored) - failed} passed, {failed} failed")
     if failed or not stored:
         sys.exit("replay: nothing to replay" if not stored else 1)
+
+
+@main.command("seal")
+@click.option("--check", is_flag=True, help="Change nothing, and fail when a record is not as it was sealed.")
+def seal_command(check: bool) -> None:
+    """Write the manifest of all records, and say which are new or changed."""
+    root = results.default_root()
+    made = seal.made_from(root)
+    found = seal.changes(seal.read(root), made)
+    for change in found:
+        click.echo(str(change))
+    if check and found:
+        sys.exit(f"seal: {len(found)} of {len(made)} records are not as sealed; see that this is meant, then run seal")
+    if not check:
+        seal.write(root, made)
+    click.echo(f"{len(made)} records sealed, {len(found)} of them new or changed")
 
 
 @main.command("status")

@@ -1,7 +1,7 @@
 """From one run to its record: what was measured, what was released, and where it was made."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,15 +66,18 @@ def privacy(config: Config, outcome: Outcome) -> dict[str, Any]:
 
 def exact(config: Config, outcome: Outcome, gap: str | None) -> dict[str, float | None]:
     """Return what the ledger costs, when nothing stands in the way; `pure_epsilon` holds with delta = 0."""
-    if gap is not None:
-        return {}
-    spent = exact_epsilon(outcome.releases, config.delta)
+    return {} if gap is not None else spent_by(outcome.releases, config.delta)
+
+
+def spent_by(releases: Sequence[Release], delta: float) -> dict[str, float | None]:
+    """Return what releases cost by each way of accounting, as a record holds it."""
+    spent = exact_epsilon(releases, delta)
     return {
         "exact_epsilon": significant(spent.epsilon),
         "overshoot": significant(spent.overshoot),
-        "delta": config.delta,
-        "pure_epsilon": significant(pure_epsilon(outcome.releases)),
-        "renyi_epsilon": significant(renyi_epsilon(outcome.releases, config.delta)),
+        "delta": delta,
+        "pure_epsilon": significant(pure_epsilon(releases)),
+        "renyi_epsilon": significant(renyi_epsilon(releases, delta)),
     }
 
 
@@ -96,6 +99,28 @@ def ledger_columns(releases: Iterable[Release]) -> list[dict[str, Any]]:
         entry = entries.setdefault(key, {**shared, "scales": []})
         entry["scales"].append([significant(release.scale), release.steps])
     return list(entries.values())
+
+
+def releases_of(ledger: Iterable[Mapping[str, Any]]) -> list[Release]:
+    """Return the releases that the ledger of a record names: `ledger_columns` backwards.
+
+    >>> step = Release("gradient", "gaussian", 2.0, 1.0, "poisson", 9, 0.1, first_step=1, norm="l2")
+    >>> releases_of(ledger_columns([step])) == [step]
+    True
+    """
+    found = []
+    for entry in ledger:
+        rest = {name: value for name, value in entry.items() if name not in ("scales", "first_step")}
+        first = entry.get("first_step")
+        for scale, steps in entry["scales"]:
+            found.append(Release(**rest, scale=scale, steps=steps, first_step=first))
+            first = None if first is None else first + steps
+    return found
+
+
+def repriced(record: Record) -> dict[str, float | None]:
+    """Return what the ledger of a stored private run costs, worked out anew: the numbers of `exact`."""
+    return spent_by(releases_of(record["ledger"]), record["config"]["delta"])
 
 
 def significant(value: Any) -> Any:

@@ -1,9 +1,10 @@
 """Replay: train a stored run again and compare what is measured with what was stored."""
 
+import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -12,16 +13,22 @@ from cnndp.config import NUMERICS_VERSION, Config
 from cnndp.data import Images
 from cnndp.experiment import Experiment, Result, load_for
 from cnndp.progress import progress_bar
+from cnndp.recording import ledger_columns
 from cnndp.results import Record, RecordError
 from cnndp.training import TRACE_STEPS, Columns, Outcome, train
 
 CPU = torch.device("cpu")
 TRACED = ("loss", "gradient_norm", "step_size")
 ACCURACIES = ("train_accuracy", "test_accuracy")
+LOSSES = ("train_loss", "test_loss", "loss", "gradient_norm", "step_size")
+FINAL = ("test_accuracy", "train_accuracy")
+FINAL_LOSSES = ("test_loss", "train_loss")
 RELATIVE_TOLERANCE = 1e-4  # of each number of the first steps: other thread counts, devices, torch versions
+LATER_TOLERANCE = 1e-3  # of losses, norms and step sizes at later points
+ACCURACY_TOLERANCE = 0.15  # points: three of the 2,000 images that curves are measured on
+SCALE_TOLERANCE = 5e-3  # of noise scales: another machine may end calibration a little elsewhere
+EPSILON_TOLERANCE = 1e-3  # of what one ledger costs
 NUM_NUDGES = 5
-# Rounding differences grow while training, so later points are compared by accuracy, in percentage points.
-ACCURACY_TOLERANCE = 3.0
 
 
 class Difference(NamedTuple):
@@ -45,12 +52,14 @@ def replay(
 ) -> list[Difference]:
     """Train a record's run again for some steps on this CPU and return every number that differs.
 
+    The first 10 steps are compared number by number, the history with its accuracies (0.15 points), losses, norms, step
+    sizes and noise scales; with all steps also status, final metrics and what was released. Each tolerance grows by what
+    the run itself makes of rounding errors (see `compare`), which is worked out only where something differs.
+
     Args:
         record: as `results.load` gives it.
         images: the data it was made on.
-        steps: how many steps; the first 10 are compared number by number within a relative tolerance of
-            0.0001, accuracies at later evaluation points within 3 percentage points, both plus what the
-            run itself makes of rounding errors (see `compare`).
+        steps: how many steps.
         on_step: called with the number of each finished step.
 
     Raises:
@@ -82,18 +91,96 @@ def differences_of(record: Record, outcome: Outcome, nudged: Sequence[Outcome]) 
     """Return what differs between a record and its replay, given how nudged replays went."""
     trace, history = (record["trace"], outcome.trace), (record["history"], outcome.history)
     traces, histories = [other.trace for other in nudged], [other.history for other in nudged]
-    return [
+    losses = [name for name in LOSSES if name in record["history"]]  # the first records had no losses of their own
+    later = {"relative": LATER_TOLERANCE, "absolute": 1e-6, "room": 10}
+    found = [
         *missing_steps(*trace),
         *missing_steps(*history),
         *compare(*trace, traces, names=TRACED, relative=RELATIVE_TOLERANCE, absolute=1e-6, room=10),
         *compare(*history, histories, names=ACCURACIES, relative=0.0, absolute=ACCURACY_TOLERANCE, room=2),
+        *compare(*history, histories, names=losses, **later),
+        *compare(*history, [], names=("noise_scale",), relative=SCALE_TOLERANCE, absolute=0.0, room=0),
     ]
+    return found + ended(record, outcome, nudged) if is_complete(outcome) else found
+
+
+def is_complete(outcome: Outcome) -> bool:
+    """Return whether a replay reached the end of its run, where final metrics are measured."""
+    return "test_accuracy" in outcome.final
+
+
+def ended(record: Record, outcome: Outcome, nudged: Sequence[Outcome]) -> list[Difference]:
+    """Return what differs at the end of a run: its status and last step, final metrics, and everything released."""
+    last = outcome.final["last_step"]
+    if (record["status"], record["final"]["last_step"]) != (outcome.status, last):
+        return [Difference(last, f"end of the run, {record['status']!r}", record["final"]["last_step"], last)]
+
+    losses = [name for name in FINAL_LOSSES if name in record["final"]]
+
+    def column(final: Mapping[str, Any]) -> Columns:
+        return {"step": [last], **{name: [final[name]] for name in (*FINAL, *losses)}}
+
+    stored, replayed = column(record["final"]), column(outcome.final)
+    others = [column(other.final) for other in nudged if is_complete(other)]
+    return [
+        *compare(stored, replayed, others, names=FINAL, relative=0.0, absolute=ACCURACY_TOLERANCE, room=2),
+        *compare(stored, replayed, others, names=losses, relative=LATER_TOLERANCE, absolute=1e-6, room=10),
+        *released(record["ledger"], ledger_columns(outcome.releases), last),
+    ]
+
+
+def released(stored: Sequence[Mapping[str, Any]], replayed: Sequence[Mapping[str, Any]], step: int) -> list[Difference]:
+    """Return a difference for each entry of two ledgers that is not the same release, noise scales up to a tolerance."""
+    if [shared(entry) for entry in stored] != [shared(entry) for entry in replayed]:
+        return [Difference(step, "number of releases in the ledger, or what they are", len(stored), len(replayed))]
+    pairs = [
+        (entry["quantity"], before, after)
+        for entry, other in zip(stored, replayed, strict=True)
+        for before, after in zip(each_scale(entry), each_scale(other), strict=True)
+    ]
+    return [
+        Difference(step, f"noise scale of the {quantity}", before, after)
+        for quantity, before, after in pairs
+        if not close(before, after, SCALE_TOLERANCE, 0.0)
+    ][:1]
+
+
+def shared(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an entry of a ledger says besides its noise scales, and for how many steps."""
+    rest = {name: value for name, value in entry.items() if name != "scales"}
+    return {**rest, "steps": len(each_scale(entry))}
+
+
+def each_scale(entry: Mapping[str, Any]) -> list[float]:
+    """Return the noise scale of each step of an entry of a ledger.
+
+    >>> each_scale({"scales": [[2.0, 2], [1.0, 1]]})
+    [2.0, 2.0, 1.0]
+    """
+    return [scale for scale, steps in entry["scales"] for _ in range(steps)]
 
 
 def kind(record: Record) -> tuple[str, ...]:
     """Return what a sample of records should hold one of each: section, dataset, method, reading, step rule."""
     config = record["config"]
     return (record["section"], *(config[name] for name in ("dataset", "method", "reading", "step")))
+
+
+def drawn(records: Iterable[Record], word: str, seconds: float, longest: float) -> list[Record]:
+    """Return records in an order that `word` decides, as many as took some seconds together; at least one.
+
+    With the commit as the word, every commit has others re-made, and nobody chooses which.
+
+    Args:
+        records: to draw from.
+        word: decides the order.
+        seconds: of training, by what the records say, after which no further one is drawn.
+        longest: seconds above which a record is not drawn.
+    """
+    able = [record for record in records if record["provenance"]["seconds"] <= longest]
+    able.sort(key=lambda record: hashlib.sha256(f"{word}/{record['digest']}".encode()).digest())
+    before = accumulate((record["provenance"]["seconds"] for record in able), initial=0.0)
+    return [record for record, spent in zip(able, before, strict=False) if spent < seconds]
 
 
 def missing_steps(stored: Columns, replayed: Columns) -> list[Difference]:

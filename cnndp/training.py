@@ -81,8 +81,8 @@ def train(
             gives of it.
         device: where the network is.
         last_step: stop early, after this step (the schedule stays that of the whole run; no final metrics).
-        nudge: seed of a change of the initial weights by a few units in the last place, to see how far a rounding
-            error travels; None for none.
+        nudge: seed of a change of the initial weights, and of prepared features, by a few units in the last place, to
+            see how far a rounding error travels; None for none.
         engine: "fast", "general" or "auto", see `clipping.example_clipped_sum`.
         max_physical_batch: how many examples are worked on at once when gradients are clipped one by one.
         graph: whether steps are recorded once and replayed (`cnndp.graphs`); None means on a GPU.

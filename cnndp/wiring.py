@@ -125,6 +125,8 @@ def wired(
     """
     method = compose(config, begun.num_train, plan=begun.plan, engine=engine, max_physical_batch=max_physical_batch)
     material, random = begun.material, begun.random
+    if material.inputs.is_floating_point():  # weights on features start at 0, where no nudge is felt
+        material = material._replace(inputs=nudged(material.inputs, nudge))
     weights, held = flatten(material.model), len(material.labels)
     order = (
         batches.poisson(held, method.sampling_prob, until, random.batches)
@@ -136,12 +138,12 @@ def wired(
     return Wiring(method, material, nudged(weights, nudge), order, draws, begun.guard)
 
 
-def nudged(weights: Tensor, nudge: int | None) -> Tensor:
-    """Return weights `[P]` changed by a few units in the last place, drawn from a seed; None leaves them alone."""
+def nudged(values: Tensor, nudge: int | None) -> Tensor:
+    """Return values changed by a few units in the last place, drawn from a seed; None leaves them alone."""
     if nudge is None:
-        return weights
-    draw = torch.randn(len(weights), generator=generator_for(nudge, "nudge"))
-    return weights * (1 + NUDGE * draw.to(weights.device))
+        return values
+    draw = torch.randn(values.shape, generator=generator_for(nudge, "nudge"))
+    return values * (1 + NUDGE * draw.to(values.device))
 
 
 def network_of(

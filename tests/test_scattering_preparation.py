@@ -137,6 +137,51 @@ def test_every_statistic_gets_noise_of_its_own_and_of_its_scale():
         assert not torch.allclose(changed, exact, atol=1e-3)
 
 
+def moment_noise_of(made, exact, count, ridge):
+    """Return what was added to each second moment, read back from the inverses: the noise, made symmetric."""
+    inverses = [torch.linalg.inv(matrix.double()) for matrix in (made.channels, made.positions)]
+    found = [
+        count * (inverse - ridge * torch.eye(len(inverse), dtype=torch.float64)) - moment
+        for inverse, moment in zip(inverses, exact, strict=True)
+    ]
+    diagonals = [noise.diagonal() for noise in found]
+    others = [noise[torch.ones_like(noise).triu(1).bool()] for noise in found]
+    return [(one, 2**0.5 * other) for one, other in zip(diagonals, others, strict=True)]
+
+
+def stated_and_found(count=4000, mean_noise=20.0, moment_noise=30.0, seeds=80):
+    """Return the standard deviation of the noise on mean and moments that is stated, and what is measured."""
+    base, ridge = rows(count), 0.01
+    asked = {"mean_noise": mean_noise, "moment_noise": moment_noise, "power": 1.0, "ridge": ridge}
+    made = [prepare(base, count, **options(generator=gen(seed), **asked)) for seed in range(seeds)]
+    on_mean = torch.stack([count * one.mean.double() - unit_sum(base) for one in made])
+    noises = [moment_noise_of(one, second_moments(base, one.mean), count, ridge) for one in made]
+    parts = [torch.cat([one[which][place] for one in noises]) for which in (0, 1) for place in (0, 1)]
+    scales = [fact.scale for fact in made[0].statistics]
+    return (scales[0], scales[1], scales[1], scales[2], scales[2]), [float(part.std()) for part in (on_mean, *parts)]
+
+
+def test_mean_and_both_second_moments_have_noise_of_just_the_stated_deviation():
+    stated, found = stated_and_found()
+    assert found == pytest.approx(stated, rel=0.12)  # 400 values at least, so one standard error is 3.5 %
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+@pytest.mark.parametrize("which", ["mean", "channels", "positions"])
+def test_wrong_noise_on_one_of_them_is_found(monkeypatch, which, factor):
+    original, shapes = preparation.noisy, {"mean": (30,), "channels": (6, 6), "positions": (5, 5)}
+
+    def planted(total, scale, generator):
+        wrong = tuple(total.shape) == shapes[which]
+        return original(total, scale * (factor if wrong else 1.0), generator)
+
+    monkeypatch.setattr(preparation, "noisy", planted)
+    stated, found = stated_and_found()
+    places = {"mean": (0,), "channels": (1, 2), "positions": (3, 4)}[which]
+    for place, (scale, value) in enumerate(zip(stated, found, strict=True)):
+        assert value == pytest.approx(scale * (factor if place in places else 1.0), rel=0.12)
+
+
 def test_the_same_generator_gives_the_same_preparation_and_inputs_are_left_alone():
     base = rows(40)
     before, state = base.clone(), torch.get_rng_state()

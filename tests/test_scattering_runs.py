@@ -7,7 +7,9 @@ from cnndp import features, wiring
 from cnndp.accounting import exact_epsilon
 from cnndp.config import Config
 from cnndp.plan import OverspendError
+from cnndp.preparation import prepare_images
 from cnndp.private import intended, one_off
+from cnndp.randomness import generator_for
 from cnndp.recording import make_record
 from cnndp.replay import replay
 from cnndp.training import train
@@ -96,6 +98,22 @@ def test_a_record_of_features_replays_and_another_seed_has_other_statistics(few_
     prepared = [wiring.prepared(config_of(seed=seed), few_features)[0].train_images for seed in (0, 0, 1)]
     assert torch.equal(prepared[0], prepared[1])
     assert not torch.equal(prepared[0], prepared[2])
+
+
+def test_training_prepares_with_the_noise_that_its_ledger_states(few_features):
+    config = config_of()
+    rows, released = wiring.prepared(config, few_features)
+    scales = {release.quantity: release.scale for release in released}
+    assert scales == {"feature mean": 6.0, "channel moments": 8.0, "position moments": 8.0}
+    expected, _ = prepare_images(
+        few_features,
+        300,
+        mean_noise=scales["feature mean"],
+        moment_noise=scales["channel moments"],
+        generator=generator_for(config.seed, "features"),
+    )
+    assert torch.equal(rows.train_images, expected.train_images)
+    assert torch.equal(rows.test_images, expected.test_images)
 
 
 def test_a_projection_is_public_the_same_for_both_parts_and_costs_nothing(few_features):
