@@ -1,4 +1,4 @@
-"""Command line: `python -m cnndp data | run | sweep | audit | replay | seal | status | bench`, without Jupyter."""
+"""Command line: `python -m cnndp data | run | sweep | audit | replay | verify | seal | status | bench`."""
 
 import ast
 import sys
@@ -9,7 +9,7 @@ import click
 import pandas as pd
 import torch
 
-from cnndp import benchmark, cost, data, experiment, fetch, provenance, replay, results, seal
+from cnndp import benchmark, cost, data, experiment, fetch, provenance, replay, results, seal, verify
 from cnndp.config import Config
 from cnndp.results import RecordError
 from cnndp.sections import PROFILES, SECTIONS, NoRuns
@@ -138,6 +138,22 @@ def replay_command(
     click.echo(f"{len(stored) - failed} passed, {failed} failed")
     if failed or not stored:
         sys.exit("replay: nothing to replay" if not stored else 1)
+
+
+@main.command("verify")
+def verify_command() -> None:
+    """Check every stored run without training: does each part follow from the others, and is it as sealed?"""
+    root, count, failed = results.default_root(), 0, 0
+    for name, found in verify.whole_store():
+        count, failed = count + 1, failed + bool(found)
+        for check, lines in found.items():
+            click.echo(f"{name}: {check}: {lines[0]}")
+    unsealed = seal.changes(seal.read(root), seal.made_from(root))
+    for change in unsealed:
+        click.echo(f"not as sealed: {change}")
+    click.echo(f"{count - failed} of {count} runs hang together, {len(unsealed)} files are not as sealed")
+    if failed or unsealed:
+        sys.exit(1)
 
 
 @main.command("seal")

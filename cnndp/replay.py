@@ -52,9 +52,9 @@ def replay(
 ) -> list[Difference]:
     """Train a record's run again for some steps on this CPU and return every number that differs.
 
-    The first 10 steps are compared number by number, the history with its accuracies (0.15 points), losses, norms, step
-    sizes and noise scales; with all steps also status, final metrics and what was released. Each tolerance grows by what
-    the run itself makes of rounding errors (see `compare`), which is worked out only where something differs.
+    The first 10 steps are compared number by number, the history with its accuracies (0.15 points), losses, norms,
+    step sizes and noise scales; with all steps also status, final metrics and what was released. Each tolerance grows
+    by what the run itself makes of rounding errors (see `compare`), worked out only where something differs.
 
     Args:
         record: as `results.load` gives it.
@@ -92,13 +92,12 @@ def differences_of(record: Record, outcome: Outcome, nudged: Sequence[Outcome]) 
     trace, history = (record["trace"], outcome.trace), (record["history"], outcome.history)
     traces, histories = [other.trace for other in nudged], [other.history for other in nudged]
     losses = [name for name in LOSSES if name in record["history"]]  # the first records had no losses of their own
-    later = {"relative": LATER_TOLERANCE, "absolute": 1e-6, "room": 10}
     found = [
         *missing_steps(*trace),
         *missing_steps(*history),
         *compare(*trace, traces, names=TRACED, relative=RELATIVE_TOLERANCE, absolute=1e-6, room=10),
         *compare(*history, histories, names=ACCURACIES, relative=0.0, absolute=ACCURACY_TOLERANCE, room=2),
-        *compare(*history, histories, names=losses, **later),
+        *compare(*history, histories, names=losses, relative=LATER_TOLERANCE, absolute=1e-6, room=10),
         *compare(*history, [], names=("noise_scale",), relative=SCALE_TOLERANCE, absolute=0.0, room=0),
     ]
     return found + ended(record, outcome, nudged) if is_complete(outcome) else found
@@ -130,7 +129,7 @@ def ended(record: Record, outcome: Outcome, nudged: Sequence[Outcome]) -> list[D
 
 
 def released(stored: Sequence[Mapping[str, Any]], replayed: Sequence[Mapping[str, Any]], step: int) -> list[Difference]:
-    """Return a difference for each entry of two ledgers that is not the same release, noise scales up to a tolerance."""
+    """Return the first difference of two ledgers, noise scales up to a tolerance; none where they are the same."""
     if [shared(entry) for entry in stored] != [shared(entry) for entry in replayed]:
         return [Difference(step, "number of releases in the ledger, or what they are", len(stored), len(replayed))]
     pairs = [

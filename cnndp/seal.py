@@ -93,9 +93,7 @@ def read(root: Path) -> Manifest:
 def changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> list[Change]:
     """Return every file in which two manifests differ, in the order of the paths."""
     paths = sorted({*before, *after})
-    return [
-        Change(path, before.get(path), after.get(path)) for path in paths if before.get(path) != after.get(path)
-    ]
+    return [Change(path, before.get(path), after.get(path)) for path in paths if before.get(path) != after.get(path)]
 
 
 def write(root: Path, manifest: Manifest) -> Path:
