@@ -11,9 +11,9 @@ MISSING = "The runs at hand are too few for a conclusion."
 
 
 def winners(found: Sequence[Effect]) -> list[str]:
-    """Return the names that gain, beyond their interval, at every epsilon they were run at.
+    """Return the names that gain at every epsilon they were run at, with all comparisons taken into account.
 
-    >>> winners([Effect("a", 1.0, [1.0, 2.0]), Effect("a", 3.0, [1.0, 2.0]), Effect("b", 1.0, [-1.0, 2.0])])
+    >>> winners([Effect("a", 1.0, [1.0], 0.01), Effect("a", 3.0, [1.0], 0.01), Effect("b", 1.0, [1.0], 0.2)])
     ['a']
     """
     names = dict.fromkeys(effect.name for effect in found)
@@ -38,7 +38,7 @@ def steps(found: Sequence[Effect], untuned: Collection[str]) -> str:
         return MISSING
     best = winners(tuned)
     start = (
-        f"Take {' or '.join(best)}: beyond its interval it gains at every ε on a tuned fixed rate with equal noise"
+        f"Take {' or '.join(best)}: it gains at every ε on a tuned fixed rate with equal noise"
         if best
         else "Spend the budget in equal parts at a tuned fixed rate, since no tuned idea gains on that at every ε"
     )

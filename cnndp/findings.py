@@ -14,6 +14,7 @@ VERDICTS = (
     "inconsistent within the paper",
     "inconsistent with its source",
     "not testable",
+    "too few seeds",
     "not yet run",
 )
 PROFILES = {"cifar10": "reduced"}  # the size at which the book shows a dataset; "paper" where none is named

@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 
 from cnndp import paper_p1, paper_p2
+from cnndp.intervals import FEWEST, paired_interval
 from cnndp.paper_p1 import LABELS, SECTION_LABELS, TABLE_I, TABLE_I_ROWS, TABLE_II
 
 __all__ = ["STATED", "TABLE_I", "TABLE_II", "Stated", "as_markdown", "claims", "compare", "total_epsilon"]
@@ -25,6 +25,7 @@ __all__ = ["STATED", "TABLE_I", "TABLE_II", "Stated", "as_markdown", "claims", "
 READINGS = ("printed", "reconstructed", "private")
 BASELINES = ("DPGDM", "DP-SGD", "CDP")
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not yet run"
+TOO_FEW = "too few seeds"
 INCONSISTENT, NOT_TESTABLE = "inconsistent within the paper", "not testable"
 MISQUOTED = "inconsistent with its source"
 FASHION_LIKELY_TOTAL = 560.0  # Table II prints 960, which leaves the pattern of its own column
@@ -333,26 +334,12 @@ def mean_and_std(values: Mapping[int, float]) -> tuple[float, float]:
 def is_above(worse: Mapping[int, float], better: Mapping[int, float]) -> bool | None:
     """Tell whether `better` is above `worse`.
 
-    It is when the 95 % bootstrap interval of the mean paired difference lies above 0. Seeds that only one side
-    has are left out; fewer than two pairs decide nothing, and return None.
+    It is when the 95 % interval of the mean paired difference lies above 0, which chance alone does in one of 40 cases.
+    Seeds that only one side has are left out; fewer than five pairs decide nothing, and return None.
     """
-    found = bootstrap_interval([better[seed] - worse[seed] for seed in sorted(set(worse) & set(better))])
-    return None if found is None else found[0] > 0
-
-
-def bootstrap_interval(pairs: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % percentile bootstrap interval of the mean of paired differences, None for fewer than two.
-
-    >>> bootstrap_interval([1.0, 1.0, 1.0])
-    (1.0, 1.0)
-    """
-    if len(pairs) < 2:
-        return None
-    if np.ptp(pairs) == 0:  # every resample is the same
-        return float(pairs[0]), float(pairs[0])
-    data = (np.array(pairs),)
-    found = bootstrap(data, np.mean, confidence_level=0.95, method="percentile", rng=np.random.default_rng(0))
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    pairs = [better[seed] - worse[seed] for seed in sorted(set(worse) & set(better))]
+    found = paired_interval(pairs)
+    return None if found is None or len(pairs) < FEWEST else found[0] > 0
 
 
 def tolerance(unit: str, std: float) -> float:
@@ -377,11 +364,30 @@ def verdict(claim: Stated, values: Mapping[str, Mapping[int, float]]) -> str:
         signed = [{seed: sign * value for seed, value in values[label].items()} for label in claim.value]
         steps = [is_above(worse, better) for worse, better in pairwise(signed)]
         if None in steps:
-            return NOT_RUN
+            return TOO_FEW
+        # Each neighbouring difference must show by itself, so that there are several does not make it easier.
         return REPRODUCED if all(steps) else NOT_REPRODUCED
     mean, std = mean_and_std(values[""])
     close = abs(claim.value - mean) <= tolerance(claim.unit, std) + 1e-9  # room for the rounding of 97.68 - 96.68
     return REPRODUCED if close else NOT_REPRODUCED
+
+
+def diverged_at(runs: Iterable[Run]) -> list[int]:
+    """Return the different steps at which runs diverged, in order; none for runs that finished.
+
+    >>> diverged_at([{"status": "diverged", "final": {"last_step": 16}}, {"status": "finished"}])
+    [16]
+    """
+    return sorted({int(run["final"]["last_step"]) for run in runs if run["status"] == "diverged"})
+
+
+def stopped(claim: Stated, runs: Sequence[Run]) -> str:
+    """Return at which steps runs that a claim is about diverged, for a table cell; "" where none did."""
+    own = SECTION_LABELS.get(claim.section, {})
+    labels = claim.value if isinstance(claim.value, tuple) else ()
+    selectors = [{**claim.where, **own.get(label, LABELS[label])} for label in labels] or [dict(claim.where)]
+    steps = diverged_at(run for run in runs if any(_matches(run["config"], where) for where in selectors))
+    return f"; diverged at step {' and '.join(map(str, steps))}" if steps else ""
 
 
 def _describe(values: Mapping[str, Mapping[int, float]]) -> str:
@@ -415,7 +421,8 @@ def _row(claim: Stated, runs: Sequence[Run]) -> dict[str, Any]:
         "paper": " < ".join(claim.value) if isinstance(claim.value, tuple) else float(claim.value),
     }
     for reading, values in measured.items():
-        row[reading] = _describe(values)
+        described = _describe(values)
+        row[reading] = described + (stopped(claim, by_reading[reading]) if described else "")
     for reading, values in measured.items():
         single = values.get("", {})
         mean, std = mean_and_std(single)
@@ -435,8 +442,8 @@ def compare(records: Records, *, stated: Sequence[Stated] = STATED) -> pd.DataFr
     """Return one row per claim: the paper's value, each reading's, the difference and the verdict.
 
     Every run counts, diverged ones with the accuracy they ended at; none is picked. A claim without runs stays,
-    as "not yet run"; so does an ordering with fewer than two seeds in common. The `reconstructed` reading decides
-    where it has runs, else `printed`. A reading without noise-free runs takes its losses against those of
+    as "not yet run"; an ordering with fewer than five seeds in common is "too few seeds". The `reconstructed` reading
+    decides where it has runs, else `printed`. A reading without noise-free runs takes its losses against those of
     `reconstructed`.
 
     Args:

@@ -17,7 +17,7 @@ from cnndp.budget import Budget, step_epsilon
 from cnndp.cost import TITLES, ratios
 from cnndp.experiment import Result
 from cnndp.noise import laplace_scale
-from cnndp.report import STATISTICS, by_label
+from cnndp.report import STATISTICS, by_label, divergence
 from cnndp.results import Record
 from cnndp.toy import CURVATURE, Path
 
@@ -62,11 +62,15 @@ def style(index: int) -> dict[str, Any]:
 
 
 def band(axes: Axes, records: Sequence[Record], column: str, label: str, index: int) -> None:
-    """Draw the mean of a history column over seeds, and mean +- std as a band."""
+    """Draw the mean of a history column over seeds, and mean +- std as a band; a cross where a run diverged."""
     steps, values = columns_of(records, column)
     mean, std = mean_and_std(values)
-    axes.plot(steps, mean, label=label, **style(index))
+    axes.plot(steps, mean, label=label + divergence(records), **style(index))
     axes.fill_between(steps, mean - std, mean + std, color=style(index)["color"], alpha=0.15, linewidth=0)
+    for record in records:
+        if record["status"] == "diverged":
+            end = record["final"]["last_step"], record["history"][column][-1]
+            axes.plot(*end, "x", color=style(index)["color"], markersize=9, markeredgewidth=2)
 
 
 def mean_and_std(values: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -152,7 +156,7 @@ def final_accuracies(results: Sequence[Result], statistic: str = "final") -> Fig
         values = [STATISTICS[statistic](record) for record in records]
         axes.barh(row, float(np.mean(values)), color=COLOURS[5], height=0.6, alpha=0.7)
         axes.plot(values, [row] * len(values), ".", color="black", markersize=5)
-        axes.annotate(f"{np.mean(values):.2f}", (101, row), va="center", fontsize=9)
+        axes.annotate(f"{np.mean(values):.2f}{divergence(records)}", (101, row), va="center", fontsize=9)
     axes.set(xlim=(0, 110), xlabel="final test accuracy (%); dots are seeds", yticks=range(len(grouped)))
     axes.set_yticklabels(list(grouped))
     axes.set_xticks(range(0, 101, 20))

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnndp.experiment import Result
+from cnndp.paper import diverged_at
 from cnndp.plots import STYLE, band, legend_below, mean_and_std, panels, style
 from cnndp.report import STATISTICS, by_label
 
@@ -35,16 +36,19 @@ def panel_and_name(label: str) -> tuple[str, str]:
 def by_rate(results: Sequence[Result]) -> Figure:
     """Draw accuracy against the rate (the cap, for a Polyak step), one line a method and one panel a setting.
 
-    A single method has one panel, with one line a setting.
+    A single method has one panel, with one line a setting. A cross marks a rate at which a run diverged.
 
     Args:
         results: of a tuning section, labels "NAME, rate X".
     """
     curves: dict[str, dict[str, dict[float, list[float]]]] = {}
+    stopped: set[tuple[str, float]] = set()
     for label, records in by_label(results).items():
         name, _, rate = label.rpartition(", rate ")
         panel, line = panel_and_name(name)
         values = [STATISTICS["final"](record) for record in records]
+        if diverged_at(records):
+            stopped.add((line, float(rate)))
         curves.setdefault(panel, {}).setdefault(line, {})[float(rate)] = values
     names = list(dict.fromkeys(line for lines in curves.values() for line in lines))  # one style in all panels
     if len(names) == 1 < len(curves):
@@ -64,6 +68,9 @@ def by_rate(results: Sequence[Result]) -> Figure:
             rates = sorted(points)
             means = [float(np.mean(points[rate])) for rate in rates]
             axis.plot(rates, means, marker=".", label=line, **style(index))
+            crosses = [(rate, mean) for rate, mean in zip(rates, means, strict=True) if (line, rate) in stopped]
+            for cross in crosses:
+                axis.plot(*cross, "x", color=style(index)["color"], markersize=9, markeredgewidth=2)
             best = int(np.argmax(means))
             axis.plot(rates[best], means[best], "o", mfc="none", color=style(index)["color"], markersize=9)
         axis.set(xscale="log", xlabel="rate or cap (log)", title=panel, ylim=limits)

@@ -7,6 +7,7 @@ from typing import Any
 from cnndp import paper
 from cnndp.budget import budget_through, total_epsilon
 from cnndp.experiment import Experiment, Result
+from cnndp.intervals import paired_interval
 from cnndp.results import Record
 from cnndp.sections_cifar10 import BESIDE
 
@@ -30,9 +31,22 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{fmean(values):.{digits}f}{deviation} ({len(values)})"
 
 
-def final_spread(records: Iterable[Record]) -> str:
-    """Return the final test accuracy in percent as mean ± std (n)."""
-    return spread([STATISTICS["final"](record) for record in records])
+def final_spread(records: Sequence[Record]) -> str:
+    """Return the final test accuracy in percent as mean ± std (n), and whether runs diverged on the way."""
+    return spread([STATISTICS["final"](record) for record in records]) + divergence(records)
+
+
+def divergence(records: Sequence[Record]) -> str:
+    """Return at which steps runs stopped because a weight or a loss was no number any more; "" where none did.
+
+    >>> divergence([{"status": "diverged", "final": {"last_step": 16}}, {"status": "finished", "final": {}}])
+    '; 1 of 2 diverged, at step 16'
+    """
+    steps = paper.diverged_at(records)
+    if not steps:
+        return ""
+    how_many = "" if len(records) == 1 else f"{len(steps)} of {len(records)} "
+    return f"; {how_many}diverged{',' if how_many else ''} at step {' and '.join(map(str, steps))}"
 
 
 def by_label(results: Iterable[Result]) -> dict[str, list[Record]]:
@@ -63,7 +77,7 @@ def measured(results: Iterable[Result], label: str, statistic: str) -> str:
             raise ValueError(f"the records of label={label!r} hold no {PRIVACY[statistic]}")
         return f"{epsilon:.3g}"
     mean, _, count = spread([STATISTICS[statistic](record) for record in grouped[label]]).rpartition(" ")
-    return f"{mean} % {count}"
+    return f"{mean} % {count}{divergence(grouped[label])}"
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
@@ -79,7 +93,8 @@ def accuracy_table(results: Sequence[Result]) -> str:
             label,
             records[0]["config"]["reading"],
             f"{records[0]['config']['num_steps']:,}",
-            *(spread([STATISTICS[name](record) for record in records]) for name in ("train", "max", "final")),
+            *(spread([STATISTICS[name](record) for record in records]) for name in ("train", "max")),
+            final_spread(records),
             epsilon_of(records[0]),
         ]
         for label, records in by_label(results).items()
@@ -196,13 +211,13 @@ def difference_table(results: Sequence[Result], base: str) -> str:
 
     Differences are paired by seed, so that what two runs share cancels.
     """
-    final = finals_by_seed(results)
+    final, grouped = finals_by_seed(results), by_label(results)
     if base not in final:
         return accuracy_table(results)
     rows = []
     for label, values in final.items():
         paired = [value - final[base][seed] for seed, value in values.items() if seed in final[base]]
-        rows.append([label, spread(list(values.values())), spread(paired) if paired and label != base else ""])
+        rows.append([label, final_spread(grouped[label]), spread(paired) if paired and label != base else ""])
     return table(rows, ("Run", "Final test %", f"Difference to {base!r}, points"))
 
 
@@ -308,12 +323,12 @@ def pair_note(results: Sequence[Result], first: str, second: str) -> str:
 
 
 def interval(values: Sequence[float]) -> str:
-    """Return mean and 95 % bootstrap interval of a paired difference, in points.
+    """Return mean and 95 % interval (Student's t) of a paired difference, in points.
 
     >>> interval([1.0, 1.0])
     '1.00 points, 95 % interval 1.00 to 1.00 (n = 2)'
     """
-    found = paper.bootstrap_interval(values)
+    found = paired_interval(values)
     if found is None:
         return f"{fmean(values):.2f} points (n = {len(values)}: too few for an interval)"
     return f"{fmean(values):.2f} points, 95 % interval {found[0]:.2f} to {found[1]:.2f} (n = {len(values)})"

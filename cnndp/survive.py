@@ -1,5 +1,6 @@
 """What survives of the papers' ideas: paired differences with intervals, and one sentence for each question."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -8,8 +9,8 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cnndp import paper
 from cnndp.experiment import Result
+from cnndp.intervals import CONFIDENCE, adjusted, chance_of, paired_interval
 from cnndp.plots import COLOURS, legend_below, mean_and_std, panels, style
 from cnndp.report import contrast_note, finals_by_seed, interval, table
 
@@ -25,21 +26,28 @@ class Effect(NamedTuple):
     name: str
     epsilon: float
     values: list[float]
+    chance: float = math.nan  # p value, adjusted for all comparisons made with it; NaN for too few pairs
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Return the 95 % bootstrap interval of the mean; both ends are the mean of a single seed."""
-        return paper.bootstrap_interval(self.values) or (self.values[0], self.values[0])
+        """Return the 95 % interval of the mean, of this difference alone; both ends are the value of a single seed."""
+        return paired_interval(self.values) or (self.values[0], self.values[0])
 
     @property
     def gains(self) -> bool:
-        """Return whether the whole interval is above 0, of at least two seeds."""
-        return len(self.values) > 1 and self.ends[0] > 0
+        """Return whether it is above 0, with all comparisons made with it taken into account."""
+        return self.chance < 1 - CONFIDENCE and fmean(self.values) > 0
 
     @property
     def loses(self) -> bool:
-        """Return whether the whole interval is below 0, of at least two seeds."""
-        return len(self.values) > 1 and self.ends[1] < 0
+        """Return whether it is below 0, in the same way."""
+        return self.chance < 1 - CONFIDENCE and fmean(self.values) < 0
+
+
+def judged(found: Sequence[Effect]) -> list[Effect]:
+    """Return comparisons that are made together, each with its p value adjusted for their number."""
+    chances = adjusted([chance_of(effect.values) for effect in found])
+    return [effect._replace(chance=chance) for effect, chance in zip(found, chances, strict=True)]
 
 
 def parsed(label: str) -> tuple[str, float, float | None]:
@@ -69,7 +77,7 @@ def effects(results: Sequence[Result], pairs: Mapping[str, str]) -> list[Effect]
         other = final.get(label.replace(name, pairs[name], 1), {}) if name in pairs else {}
         if paired := [value - other[seed] for seed, value in values.items() if seed in other]:
             found.append(Effect(name, epsilon, paired))
-    return found
+    return judged(found)
 
 
 def against_fixed(results: Sequence[Result]) -> dict[str, str]:
@@ -113,8 +121,9 @@ def verdict(found: Sequence[Effect], what: str) -> str:
         found: the comparisons.
         what: what is compared with what, as the subject of the sentence.
 
-    >>> verdict([Effect("growth 2", 1.0, [-0.1, -0.2])], "a growing budget").split(";")[0]
-    'In 1 comparison a growing budget gains 0 times and loses 1 time beyond its 95 % interval'
+    >>> lower = judged([Effect("growth 2", 1.0, [-0.1, -0.2, -0.1, -0.2, -0.15])])
+    >>> verdict(lower, "a growing budget").split(" (")[0]
+    'In 1 comparison a growing budget gains 0 times and loses 1 time'
     """
     if not found:
         return "The runs at hand hold no pair to compare."
@@ -122,8 +131,8 @@ def verdict(found: Sequence[Effect], what: str) -> str:
     gains, losses = sum(effect.gains for effect in found), sum(effect.loses for effect in found)
     return (
         f"In {counted(len(found), 'comparison')} {what} gains {counted(gains, 'time')} and loses "
-        f"{counted(losses, 'time')} beyond its 95 % interval; the differences go from {min(means):.2f} to "
-        f"{max(means):.2f} points."
+        f"{counted(losses, 'time')} (paired t tests at 5 %, adjusted for their number by Benjamini and Hochberg); the "
+        f"differences go from {min(means):.2f} to {max(means):.2f} points."
     )
 
 

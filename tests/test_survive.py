@@ -10,7 +10,7 @@ from cnndp.experiment import Result
 from cnndp.sections import Options, plan
 from cnndp.sections_equal import rate_of
 from cnndp.sections_survive import EPSILONS, LAPLACE_RATES, RATES, ROWS, TUNED, UNTUNED
-from cnndp.survive import Effect, effects, good_range, verdict
+from cnndp.survive import Effect, effects, good_range, judged, verdict
 
 SECTIONS = ("survive_tuning", "survive_steps", "survive_cap", "survive_laplace_tuning", "survive_laplace")
 
@@ -117,23 +117,41 @@ def test_effects_are_paired_by_seed_within_an_epsilon():
         *made("decayed, ε = 2", 10.0),
     ]
     found = effects(results, survive.against_fixed(results))
-    assert found == [Effect("growth 2", 1.0, [1.0, 3.0])]
+    assert [effect[:3] for effect in found] == [("growth 2", 1.0, [1.0, 3.0])]
+    assert not found[0].gains  # two pairs decide nothing
+
+
+def around(mean, spread=0.1):
+    """Return the differences of five seeds."""
+    return [mean + spread * step for step in (-1, -0.5, 0, 0.5, 1)]
 
 
 @pytest.mark.parametrize(
     ("values", "gains", "loses"),
-    [([1.0, 2.0], True, False), ([-1.0, -2.0], False, True), ([-1.0, 1.0], False, False), ([5.0], False, False)],
+    [
+        (around(1.0), True, False),
+        (around(-1.0), False, True),
+        (around(0.05, 1.0), False, False),
+        (around(1.0)[:4], False, False),
+        ([5.0], False, False),
+    ],
 )
-def test_only_an_interval_off_zero_counts(values, gains, loses):
-    effect = Effect("growth 2", 1.0, values)
+def test_only_five_pairs_off_zero_count(values, gains, loses):
+    (effect,) = judged([Effect("growth 2", 1.0, values)])
     assert (effect.gains, effect.loses) == (gains, loses)
 
 
+def test_a_difference_that_shows_alone_may_not_show_among_many():
+    weak = Effect("a", 1.0, around(0.2, 0.15))
+    assert judged([weak])[0].gains
+    assert not judged([weak, *(Effect("b", 1.0, around(0.02 * k, 1.0)) for k in range(9))])[0].gains
+
+
 def test_the_sentence_turns_with_the_numbers():
-    up, down = Effect("a", 1.0, [1.0, 1.0]), Effect("a", 3.0, [-2.0, -2.0])
-    assert "gains 1 time and loses 1 time" in verdict([up, down], "it")
-    assert "gains 2 times and loses 0 times" in verdict([up, up], "it")
-    assert "from -2.00 to 1.00 points" in verdict([up, down], "it")
+    up, down = Effect("a", 1.0, around(1.0)), Effect("a", 3.0, around(-2.0))
+    assert "gains 1 time and loses 1 time" in verdict(judged([up, down]), "it")
+    assert "gains 2 times and loses 0 times" in verdict(judged([up, up]), "it")
+    assert "from -2.00 to 1.00 points" in verdict(judged([up, down]), "it")
     assert "no pair" in verdict([], "it")
 
 
@@ -206,14 +224,14 @@ def test_the_width_table_names_the_best_rate_and_what_the_worst_loses():
 
 
 def test_the_advice_on_steps_keeps_the_fixed_one_unless_an_idea_gains_at_every_epsilon():
-    free = [Effect("Polyak, neither", 1.0, [-0.5, -0.7]), Effect("no brake", 1.0, [-5.0, -6.0])]
+    free = [Effect("Polyak, neither", 1.0, around(-0.6)), Effect("no brake", 1.0, around(-5.5))]
     names = ("Polyak, neither", "no brake")
-    half = [Effect("decayed", 1.0, [0.2, 0.3]), Effect("decayed", 3.0, [-0.2, 0.3])]
+    half = judged([Effect("decayed", 1.0, around(0.25)), Effect("decayed", 3.0, around(0.05, 0.3))])
     text = advice.steps([*half, *free], names)
     assert text.startswith("Spend the budget in equal parts at a tuned fixed rate")
     assert text.endswith("takes “Polyak, neither” and loses 0.60 points on average.")
-    both = [half[0], Effect("decayed", 3.0, [0.1, 0.3])]
-    assert advice.steps([*both, *free], names).startswith("Take decayed: beyond its interval it gains at every ε")
+    both = judged([half[0], Effect("decayed", 3.0, around(0.2))])
+    assert advice.steps([*both, *free], names).startswith("Take decayed: it gains at every ε")
     assert advice.steps(both, names) == advice.steps(free, names) == advice.MISSING
 
 
@@ -247,9 +265,9 @@ def test_the_advice_on_the_cap_follows_the_best_one(caps, lead):
 
 
 def test_the_advice_on_noise_names_the_least_and_the_largest_cost():
-    found = [Effect("Laplace, d = 20", 3.0, [-0.5, -0.5]), Effect("Laplace, d = 1500", 1.0, [-11.0, -13.0])]
+    found = judged([Effect("Laplace, d = 20", 3.0, around(-0.5)), Effect("Laplace, d = 1500", 1.0, around(-12.0))])
     text = advice.noise(found)
     assert text.startswith("Take Gaussian noise")
     assert "from 0.50 points (d = 20, exact ε = 3) to 12.00 points (d = 1,500, exact ε = 1)" in text
-    assert advice.noise([Effect("Laplace, d = 20", 3.0, [0.5, 0.6])]).startswith("Compare both noises")
+    assert advice.noise(judged([Effect("Laplace, d = 20", 3.0, around(0.5))])).startswith("Compare both noises")
     assert advice.noise([]) == advice.MISSING
