@@ -104,6 +104,7 @@ def audit_command(kinds: tuple[str, ...], seeds: int | None) -> None:
 @click.option("--steps", default=10, show_default=True, type=click.IntRange(1), help="How many; with --cover at most.")
 @click.option("--full", is_flag=True, help="All steps, with final metrics and everything released.")
 @click.option("--dataset", default=None, help="The .npz that the records were made from.")
+@click.option("--sample", default=None, type=click.IntRange(1), help="Every n-th record: at most so many are replayed.")
 @click.option("--cover", is_flag=True, help="One record for each section, dataset, method and reading.")
 @click.option("--draw", default=None, type=click.FloatRange(0), help="Seconds of training: a sample by commit.")
 @click.option("--longest", default=300.0, show_default=True, help="With --draw: seconds of the longest record.")
@@ -112,6 +113,7 @@ def replay_command(
     steps: int,
     full: bool,
     dataset: str | None,
+    sample: int | None,
     cover: bool,
     draw: float | None,
     longest: float,
@@ -119,8 +121,12 @@ def replay_command(
     """Train RECORDS (all stored ones without RECORDS) again for some steps and compare."""
     # Every record is verified, chosen or not.
     stored = [(path, results.load(path)) for path in records] or list(results.load_all(results.default_root()))
+    if not records:
+        stored = [(path, record) for path, record in stored if "not_replayable" not in record]
     if cover:
         stored = list({replay.kind(record): (path, record) for path, record in reversed(stored)}.values())[::-1]
+    if sample and len(stored) > sample:
+        stored = stored[:: -(-len(stored) // sample)]
     if draw is not None:
         word = provenance.commit().removesuffix("-dirty")
         chosen = {record["digest"] for record in replay.drawn((one for _, one in stored), word, draw, longest)}

@@ -40,7 +40,7 @@ class Spent(NamedTuple):
 
 
 def exact_epsilon(releases: Iterable[Release], delta: float = DELTA) -> Spent:
-    """Return the exact epsilon of everything that was released, by privacy loss distributions.
+    """Return the numerical epsilon of everything that was released, by privacy loss distributions.
 
     The releases are composed as fixed in advance: for noise that depends on earlier outputs see `filters`.
     Steps whose noise differs by little are counted in groups, each with its smallest noise multiplier; a second
@@ -63,7 +63,7 @@ def exact_epsilon(releases: Iterable[Release], delta: float = DELTA) -> Spent:
 def exact_delta(releases: Iterable[Release], epsilon: float) -> float:
     """Return the exact delta of everything that was released, at this epsilon; arguments as in `exact_epsilon`.
 
-    >>> once = Release("gradient", "laplace", 1.0, 1.0, "all", 1)
+    >>> once = Release("gradient", "laplace", 1.0, 1.0, "all", 1, norm="l1")
     >>> round(exact_delta([once], 0.0), 4)  # the total variation distance, 1 - exp(-1/2)
     0.3935
     """
@@ -76,9 +76,9 @@ def exact_delta(releases: Iterable[Release], epsilon: float) -> float:
 
 
 def epsilon_by_step(releases: Iterable[Release], steps: Sequence[int], delta: float = DELTA) -> list[float]:
-    """Return the exact epsilon spent after each number of steps; releases outside the steps count from the start.
+    """Return the numerical epsilon spent after each number of steps; releases outside the steps count from the start.
 
-    >>> step = Release("gradient", "laplace", 4.0, 1.0, "all", 8, first_step=1)
+    >>> step = Release("gradient", "laplace", 4.0, 1.0, "all", 8, first_step=1, norm="l1")
     >>> [round(epsilon, 1) for epsilon in epsilon_by_step([step], [0, 1, 2], delta=1e-9)]  # 1/4 a step
     [0.0, 0.2, 0.5]
     """
@@ -91,7 +91,7 @@ def pure_epsilon(releases: Iterable[Release]) -> float | None:
 
     eps_t is sensitivity over scale of a joint release (Balle, Barthe and Gaboardi 2018 for the sampling).
 
-    >>> pure_epsilon([Release("gradient", "laplace", 4.0, 1.0, "all", 8)])  # 8 / 4
+    >>> pure_epsilon([Release("gradient", "laplace", 4.0, 1.0, "all", 8, norm="l1")])  # 8 / 4
     2.0
     """
     listed = events(releases)
@@ -162,7 +162,7 @@ def _grouped(listed: tuple[Event, ...], delta: float) -> tuple[tuple[Event, ...]
 
 
 def _epsilon(listed: tuple[Event, ...], on: Grid, delta: float) -> float:
-    """Return the exact epsilon on a grid.
+    """Return the numerical epsilon on a grid.
 
     dp-accounting divides by a sum of exp(-loss). Where that is no normal float any more its answer is up to a point too
     large, or infinite, so there the epsilon is looked for by bisection.
@@ -208,7 +208,7 @@ def rdp_epsilon(noise_multiplier: float, sampling_prob: float, num_steps: int, d
 def laplace_epsilon(
     steps: Iterable[tuple[float, int]], sampling_prob: float, delta: float = DELTA, interval: float = 1e-4
 ) -> float:
-    """Return the exact epsilon of Poisson-sampled Laplace releases by privacy loss distributions.
+    """Return the numerical epsilon of Poisson-sampled Laplace releases by privacy loss distributions.
 
     Args:
         steps: (step_epsilon, count) of releases whose scale is the L1 sensitivity over `step_epsilon`.

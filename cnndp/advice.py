@@ -62,7 +62,7 @@ def tuning(results: Sequence[Result]) -> str:
     less = all(worst[name][epsilon] < loss for epsilon, loss in worst[BASE].items())
     lead = "A Polyak step makes tuning less urgent" if less else "A Polyak step does not make tuning less urgent"
     parts = (
-        f"at exact ε = {epsilon:g} the worst cap of “{name}” loses {worst[name][epsilon]:.2f} points, "
+        f"at numerical ε = {epsilon:g} the worst cap of “{name}” loses {worst[name][epsilon]:.2f} points, "
         f"the worst fixed rate {loss:.2f}"
         for epsilon, loss in worst[BASE].items()
     )
@@ -78,7 +78,7 @@ def cap(results: Sequence[Result]) -> str:
     if len(best) < 2:
         return MISSING
     caps = list(best.values())
-    found = ", ".join(f"{value:g} at exact ε = {epsilon:g}" for epsilon, value in best.items())
+    found = ", ".join(f"{value:g} at numerical ε = {epsilon:g}" for epsilon, value in best.items())
     if len(set(caps)) == 1:
         return f"One cap serves every budget tried: the best is {found}."
     rises = all(first <= second for first, second in pairwise(caps))
@@ -97,7 +97,7 @@ def noise(found: Sequence[Effect]) -> str:
         return MISSING
     lead = "Compare both noises" if any(effect.gains for _, _, effect in rows) else "Take Gaussian noise"
     high, low = (
-        f"{-change:.2f} points (d = {size:,}, exact ε = {effect.epsilon:g})"
+        f"{-change:.2f} points (d = {size:,}, numerical ε = {effect.epsilon:g})"
         for change, size, effect in (min(rows), max(rows))
     )
     return f"{lead}: Laplace noise with its L1 clip costs from {low} to {high}."

@@ -157,7 +157,7 @@ class Finding(NamedTuple):
     """What an audit found.
 
     Attributes:
-        claimed: the exact epsilon of the ledger.
+        claimed: the numerical epsilon of the ledger.
         bound: the lower bound of the `curve` estimator.
         refuted: whether the claim is.
         rates: the guesses behind it.

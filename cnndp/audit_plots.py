@@ -1,4 +1,4 @@
-"""Figures of audits: the lower bound, what could be shown at best, and the exact epsilon."""
+"""Figures of audits: the lower bound, what could be shown at best, and the numerical epsilon."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 
 def bounds(rows: Sequence[Row]) -> Figure:
-    """Draw audited bound and ceiling against the exact epsilon, one panel a mechanism; dots are seeds.
+    """Draw audited bound and ceiling against the numerical epsilon, one panel a mechanism; dots are seeds.
 
     Args:
         rows: of `audit.audit`, at several epsilons.
@@ -23,7 +23,7 @@ def bounds(rows: Sequence[Row]) -> Figure:
     for panel, mechanism in zip(axes, mechanisms, strict=True):
         chosen = [row for row in rows if row["mechanism"] == mechanism]
         most = max(row["claimed"] for row in chosen)
-        panel.plot([0, most], [0, most], label="exact ε", **style(0))
+        panel.plot([0, most], [0, most], label="numerical ε", **style(0))
         for index, (name, label) in enumerate(
             (("ceiling", "ceiling: median of ideal runs"), ("bound", "audited bound")), start=1
         ):
@@ -36,7 +36,7 @@ def bounds(rows: Sequence[Row]) -> Figure:
             if name == "bound":
                 dots = [(point, value) for point in points for value in grouped[point]]
                 panel.plot(*zip(*dots, strict=True), ".", color=COLOURS[index], markersize=5)
-        panel.set(title=f"{mechanism.capitalize()} noise", xlabel="exact ε at δ = 1e-5")
+        panel.set(title=f"{mechanism.capitalize()} noise", xlabel="numerical ε at δ = 1e-5")
         panel.xaxis.set_major_locator(AutoLocator())
     axes[0].set_ylabel("ε is at least")
     axes[0].legend(frameon=False, fontsize=9)

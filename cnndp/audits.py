@@ -33,7 +33,7 @@ Task = Callable[[], list[Row]]  # one audit; its rows are plain JSON types
 
 
 def bound_tasks(images: Images, seeds: int | None) -> Iterator[Task]:
-    """Yield the audits of a correct mechanism at several exact epsilons, both noises."""
+    """Yield the audits of a correct mechanism at several numerical epsilons, both noises."""
     for mechanism in ("gaussian", "laplace"):
         for epsilon in EPSILONS:
             for seed in range(seeds or BOUND_SEEDS):
@@ -156,8 +156,8 @@ def summary(rows: Sequence[Row]) -> str:
     parts += [f"{len(checked)} by a check alone ({', '.join(f'`{name}`' for name in alone)})"] if checked else []
     parts += [f"{len(missed)} not in every run ({', '.join(missed)})"] if missed else []
     return (
-        f"Of {len(always)} planted mistakes, in every one of {len(planted)} runs, {', '.join(parts)} are caught; "
-        f"{sum(row['caught'] for row in correct)} of {len(correct)} runs of the correct mechanism are called wrong."
+        f"{len(always)} mistakes are planted, {len(planted)} runs in all. Caught in every run: {'; '.join(parts)}. "
+        f"Of {len(correct)} runs of the correct mechanism {sum(row['caught'] for row in correct)} are called wrong."
     )
 
 

@@ -69,8 +69,8 @@ def totals_table(dataset: str) -> str:
         "total, δ = 0",
         "mean of a step",
         "with sampling, δ = 0",
-        "exact without sampling, δ = 1e-5",
-        "exact, δ = 1e-5",
+        "numerical ε without sampling, δ = 1e-5",
+        "numerical ε, δ = 1e-5",
     )
     return table(lines, header)
 
@@ -85,12 +85,17 @@ def scales_table(dataset: str) -> str:
         per_step = 0.5 / scale
         costs = (conditional_epsilon(per_step, num_steps, sampling_prob) for num_steps in (600, rounds))
         lines.append([f"{name} {scale:g}", f"{per_step:.3f}", *(f"{cost:.3g}" for cost in costs)])
-    header = ("Noise scale", "budget of a step, 0.5 / scale", "exact ε, 600 steps", f"exact ε, {rounds:,} steps")
+    header = (
+        "Noise scale",
+        "budget of a step, 0.5 / scale",
+        "numerical ε, 600 steps",
+        f"numerical ε, {rounds:,} steps",
+    )
     return table(lines, header)
 
 
 def conditional_epsilon(per_step: float, num_steps: int, sampling_prob: float) -> float:
-    """Return the exact epsilon of equal steps at delta 1e-5, on a grid that fits the memory.
+    """Return the numerical epsilon of equal steps at delta 1e-5, on a grid that fits the memory.
 
     >>> round(conditional_epsilon(0.25, 10, 1.0), 1)  # ten steps of 0.25 cost 2.5 at delta 0
     2.5

@@ -161,12 +161,26 @@ def single(event: Event, on: Grid) -> Any:
     dp-accounting's own constructors give the same values one loss at a time, which is too slow for many events.
     """
     reach = _reach(event.mechanism, 1 / event.noise_multiplier, on.log_mass)
-    rest, log_prob = _log_rest(event.sampling_prob), log(event.sampling_prob)
+    return sampled_losses(partial(delta_whole, event), reach, event.sampling_prob, on.interval)
+
+
+def sampled_losses(whole: Callable[[Values], Values], reach: float, sampling_prob: float, interval: float) -> Any:
+    """Return the privacy loss distribution of one event, given delta(epsilon) of it without sampling.
+
+    Args:
+        whole: delta(epsilon) where every record enters, the same in both directions.
+        reach: the largest loss without sampling.
+        sampling_prob: q.
+        interval: of the discretised losses.
+    """
+    rest, log_prob = _log_rest(sampling_prob), log(sampling_prob)
     least, most = (float(np.logaddexp(rest, log_prob + raw)) for raw in (-reach, reach))
-    remove = _discrete(partial(delta_remove, event), least, most, on.interval)
-    if event.sampling_prob == 1:
+    remove = _discrete(partial(delta_remove, whole, sampling_prob), least, most, interval)
+    if sampling_prob == 1:
         return pld.PrivacyLossDistribution(remove)
-    return pld.PrivacyLossDistribution(remove, _discrete(partial(delta_add, event), -most, -least, on.interval))
+    return pld.PrivacyLossDistribution(
+        remove, _discrete(partial(delta_add, whole, sampling_prob), -most, -least, interval)
+    )
 
 
 def _discrete(delta: Callable[[Values], Values], least: float, most: float, interval: float) -> Any:
@@ -175,27 +189,27 @@ def _discrete(delta: Callable[[Values], Values], least: float, most: float, inte
     return pld_pmf.create_pmf_pessimistic_connect_dots_fixed_gap(interval, first, last, deltas)
 
 
-def delta_remove(event: Event, epsilon: Values) -> Values:
+def delta_remove(whole: Callable[[Values], Values], sampling_prob: float, epsilon: Values) -> Values:
     """Return delta(epsilon) of one event when the record is removed: q delta_1(ln(1 + (e^epsilon - 1) / q)).
 
-    delta_1 is the one without sampling; where the logarithm does not exist, delta is 1 - e^epsilon.
+    delta_1 is `whole`, the one without sampling; where the logarithm does not exist, delta is 1 - e^epsilon.
     """
-    q = event.sampling_prob
+    q = sampling_prob
     inside = np.expm1(np.minimum(epsilon, 30.0)) / q
     exists = inside > -1
     raw = np.where(epsilon < 30, np.log1p(np.where(exists, inside, 0.0)), epsilon - log(q))
-    return np.where(exists, q * delta_whole(event, raw), -np.expm1(np.minimum(epsilon, 0.0)))
+    return np.where(exists, q * whole(raw), -np.expm1(np.minimum(epsilon, 0.0)))
 
 
-def delta_add(event: Event, epsilon: Values) -> Values:
+def delta_add(whole: Callable[[Values], Values], sampling_prob: float, epsilon: Values) -> Values:
     """Return delta(epsilon) of one event when the record is added: c delta_1(ln(q e^epsilon / c)), q below 1.
 
-    c = 1 - (1 - q) e^epsilon; where it is not above 0, delta is 0.
+    delta_1 is `whole`; c = 1 - (1 - q) e^epsilon; where it is not above 0, delta is 0.
     """
-    q = event.sampling_prob
+    q = sampling_prob
     c = -np.expm1(np.minimum(epsilon + log1p(-q), 0.0))
     raw = epsilon + log(q) - np.log(np.where(c > 0, c, 1.0))
-    return np.where(c > 0, c * delta_whole(event, raw), 0.0)
+    return np.where(c > 0, c * whole(raw), 0.0)
 
 
 def delta_whole(event: Event, epsilon: Values) -> Values:

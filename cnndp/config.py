@@ -40,6 +40,7 @@ class Config:
     dataset: str  # a name that data.load knows, or the content name of an .npz
     num_steps: int  # T, mini-batch steps
     seed: int = 0  # initial weights, batches and noise
+    secret_seed: bool = False  # batches and noise from the operating system: a private run that nobody can repeat
 
     split: str = "8:2"  # of all images, or "official"; with " validation", of its training part alone, 9:1
     split_seed: int = 0
@@ -63,8 +64,8 @@ class Config:
     noise_on: str = "sum"  # where the noise of scale sensitivity / epsilon_t goes: "sum" or "mean"
     total_epsilon: float | None = None  # E of Eq. (5); with noise, this or the next
     noise_multiplier: float | None = None  # the same scale in every step: this many times the sensitivity
-    target_epsilon: float | None = None  # the exact epsilon that all releases may spend; decides the noise
-    delta: float = 1e-5  # the chance that an exact epsilon does not hold
+    target_epsilon: float | None = None  # the numerical epsilon that all releases may spend; decides the noise
+    delta: float = 1e-5  # the chance that a numerical epsilon does not hold
     growth: float = 1.0  # r = epsilon_T / epsilon_1
     nominal_sensitivity: float = 0.5  # Table II's; used only where the clip guarantees none
     calibration: str = "step"  # scale = sensitivity / epsilon_t, or "zcdp": one scale for the zCDP total
@@ -150,7 +151,17 @@ class Config:
                 f"mechanism={self.mechanism!r} with total_epsilon={self.total_epsilon!r}: noise needs a budget "
                 "(or a noise_multiplier, or a target_epsilon), and a budget needs a mechanism ('laplace' or 'gaussian')"
             )
+        if self.noise_on == "mean" and (self.mechanism == "none" or self.noise_multiplier is not None):
+            raise ValueError(
+                f"noise_on='mean' with mechanism={self.mechanism!r}, noise_multiplier={self.noise_multiplier}: only "
+                "noise that follows from a budget can go on the mean; leave it at 'sum'"
+            )
         if self.noise_multiplier is not None:
+            if self.initial_scale is not None or self.min_scale > 0:
+                raise ValueError(
+                    f"noise_multiplier={self.noise_multiplier} with initial_scale={self.initial_scale}, "
+                    f"min_scale={self.min_scale}: the multiplier fixes every scale; leave these at None and 0"
+                )
             if self.total_epsilon is not None or self.calibration != "step" or self.growth != 1:
                 raise ValueError(
                     f"noise_multiplier={self.noise_multiplier} with total_epsilon={self.total_epsilon}, "
@@ -175,6 +186,11 @@ class Config:
                     f"calibration='zcdp' with growth={self.growth}, initial_scale={self.initial_scale}, "
                     f"min_scale={self.min_scale}: it uses one scale throughout; leave these at 1, None and 0"
                 )
+        if self.secret_seed and self.reading != "private":
+            raise ValueError(
+                f"secret_seed=True with reading={self.reading!r}: there is no guarantee that a known seed would break; "
+                "leave it at False, or pass reading='private'"
+            )
         if self.reading == "private":
             self._check_private()
         elif self.target_epsilon is not None or self.loss_clip is not None:

@@ -46,7 +46,7 @@ def curve(releases: Iterable[Release], noise: float = 1.0) -> Curve:
     Raises:
         ValueError: when the releases cannot be accounted for, or `noise` is not above 0.
 
-    >>> once = curve([Release("gradient", "laplace", 1.0, 1.0, "all", 1)])
+    >>> once = curve([Release("gradient", "laplace", 1.0, 1.0, "all", 1, norm="l1")])
     >>> round(float(once.deltas[0]), 4)  # the total variation distance, 1 - exp(-1/2)
     0.3935
     """
@@ -74,7 +74,7 @@ def louder(listed: tuple[Event, ...], noise: float) -> tuple[Event, ...]:
 
 @lru_cache(maxsize=1024)
 def epsilon_of(listed: tuple[Event, ...], noise: float, delta: float) -> float:
-    """Return the exact epsilon of condensed events with `noise` times their noise."""
+    """Return the numerical epsilon of condensed events with `noise` times their noise."""
     return price(condensed(louder(listed, noise)), delta).epsilon
 
 
@@ -91,7 +91,7 @@ def most_true_positives(promised: Curve, false_positive_rate: ArrayLike) -> Valu
     Returns:
         The shape of `false_positive_rate`.
 
-    >>> once = curve([Release("gradient", "laplace", 1.0, 1.0, "all", 1)])
+    >>> once = curve([Release("gradient", "laplace", 1.0, 1.0, "all", 1, norm="l1")])
     >>> round(float(most_true_positives(once, 0.1)), 2)  # e^1 times
     0.27
     """

@@ -81,11 +81,12 @@ def plain_values(namespace: Mapping[str, Any]) -> dict[str, Any]:
 def prepare(section: str, **parameters: Any) -> Experiment:
     """Return the checked experiment of `section`; parameters are those of the notebooks and of `TUNING`.
 
-    A further name that is a field of `Config` is set in every run.
+    A further name that is a field of `Config` is set in every run. `secret_seed` is set in the private ones alone: by
+    itself for a user's own data, whose noise nobody may know, and not for the public datasets.
     """
     fields = Config.__dataclass_fields__
     reserved = {"method", "reading", "seed", "numerics_version"}
-    types = {**PARAMETERS, **TUNING}
+    types = {**PARAMETERS, **TUNING, "secret_seed": (bool,)}
     allowed = list(dict.fromkeys([*types, *(name for name in fields if name not in reserved)]))
     for name, value in parameters.items():
         one_of(allowed, parameter=name)
@@ -103,14 +104,16 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     profile = given.pop("profile", "small")
     lists = {key: given.pop(key, None) for key in ("seeds", "methods", "readings")}
     num_steps = given.pop("num_steps", None)
-    chosen = {key: value for key, value in given.items() if value is not None}
     dataset, network = identify(source)
+    secret = given.pop("secret_seed", dataset not in data.DATASETS)
+    chosen = {key: value for key, value in given.items() if value is not None}
     changes = tuple(sorted({**network, **chosen}.items()))
     options = Options(
         dataset=dataset,
         profile=profile,
         num_steps=num_steps,
         changes=changes,
+        secret=secret,
         **{key: None if value is None else tuple(value) for key, value in lists.items()},
     )
     runs = plan(section, options)

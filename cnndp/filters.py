@@ -1,6 +1,6 @@
 """Budgets for noise that is chosen along the way: a filter stops a run before the release that would overspend.
 
-A plan's exact epsilon holds for noise fixed in advance. Where the noise of a step depends on what earlier steps
+A plan's numerical epsilon holds for noise fixed in advance. Where the noise of a step depends on what earlier steps
 released, composition by privacy loss distributions is not valid in general; these two filters are.
 """
 
@@ -63,7 +63,7 @@ def pure_filter(target_epsilon: float) -> Filter:
 
     Valid for eps_t chosen from earlier releases: Rogers, Roth, Ullman and Vadhan 2016 (arXiv 1605.08294).
 
-    >>> half = Release("gradient", "laplace", 2.0, 1.0, "all", 1)
+    >>> half = Release("gradient", "laplace", 2.0, 1.0, "all", 1, norm="l1")
     >>> pure_filter(1.2).admit([half]).admit([half]).spent  # a third does not fit
     1.0
     """

@@ -141,7 +141,7 @@ def headlines(frame: pd.DataFrame) -> str:
 
 
 def valid_guarantees() -> str:
-    """Return a Markdown table: test accuracy at each exact epsilon of the frontier, one row a dataset with records."""
+    """Return a Markdown table: test accuracy at each epsilon of the frontier, one row a dataset with records."""
     found = {name: report.by_label(results_of("frontier", name)) for name in SECTIONS["frontier"].datasets}
     labels = dict.fromkeys(run.label for run in study_of("frontier", "mnist").runs)
     rows = [
@@ -149,4 +149,4 @@ def valid_guarantees() -> str:
         for name, grouped in found.items()
         if grouped
     ]
-    return report.table(rows, ("exact", *labels))
+    return report.table(rows, ("numerical", *labels))

@@ -123,7 +123,7 @@ def events(releases: Iterable[Release]) -> tuple[Event, ...]:
     Raises:
         ValueError: when `guarantee_gap` names a reason.
 
-    >>> both = [Release(name, "laplace", 4.0, 1.0, "poisson", 2, 0.1, first_step=1) for name in ("gradient", "loss")]
+    >>> both = [Release(name, "laplace", 4.0, 1.0, "poisson", 2, 0.1, 1, "l1") for name in ("gradient", "loss")]
     >>> events(both)  # 1 / (1/4 + 1/4)
     (Event(mechanism='laplace', noise_multiplier=2.0, sampling_prob=0.1, times=2),)
     """
@@ -174,6 +174,8 @@ def _release_gap(release: Release) -> str | None:
         return f"noise scale {release.scale} and sensitivity {release.sensitivity} of the {name} must be above 0"
     if mechanism == "laplace" and release.norm == "l2":
         return f"Laplace noise on the {name} needs an L1 sensitivity, and its clip bounds the L2 norm"
+    if mechanism == "laplace" and name == "gradient" and release.norm is None:
+        return "Laplace noise on the gradient needs an L1 sensitivity, and it is not said which norm its clip bounds"
     if release.steps < 1:
         return f"the {name} has {release.steps} releases; an entry holds at least one"
     if release.sampling == "all":

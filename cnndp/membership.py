@@ -122,7 +122,7 @@ def measured(
         - "auc" and "auc_interval": area under the curve of hits against false alarms (scikit-learn), bootstrap;
         - "smallest_auc": the least area that as many records tell from 0.5 in four of five trials;
         - "rates": for each false positive rate, the `rate`, the `hits` with `interval` (the wider ends of bootstrap and
-          Clopper and Pearson), and the `most` that the exact epsilon leaves to any attack (None without one);
+          Clopper and Pearson), and the `most` that the numerical epsilon leaves to any attack (None without one);
         - "members" and "outsiders": their numbers.
 
     >>> found = measured(np.arange(100.0) + 50, np.arange(100.0))

@@ -1,4 +1,4 @@
-"""Accuracy against exact epsilon: the figure and the tables of the frontier page."""
+"""Accuracy against numerical epsilon: the figure and the tables of the frontier page."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -21,7 +21,7 @@ TICKS += (98.5, 97, 96, 94, 92, 88, 86, 70, 50, 30, 10)
 
 
 def spending(plan: Plan, points: int = 6) -> Figure:
-    """Draw the exact epsilon that a plan has spent after each of some numbers of steps, and its target.
+    """Draw the numerical epsilon that a plan has spent after each of some numbers of steps, and its target.
 
     Args:
         plan: with at least one step.
@@ -34,7 +34,7 @@ def spending(plan: Plan, points: int = 6) -> Figure:
     figure.set_figwidth(6.0)
     axes.plot(steps, epsilons, marker="o", color=COLOURS[0], label="spent")
     axes.axhline(plan.target_epsilon, color=COLOURS[1], linestyle="--", label="target")
-    axes.set(xlabel="steps taken", ylabel=f"exact ε at δ = {plan.delta:g}", ylim=(0, 1.1 * plan.target_epsilon))
+    axes.set(xlabel="steps taken", ylabel=f"numerical ε at δ = {plan.delta:g}", ylim=(0, 1.1 * plan.target_epsilon))
     axes.legend(frameon=False, fontsize=9)
     return figure
 
@@ -69,18 +69,18 @@ def readable_ticks(low: float, high: float) -> list[float]:
 
 
 def exact(records: Sequence[Record]) -> float:
-    """Return the largest exact epsilon of runs that share a target."""
+    """Return the largest numerical epsilon of runs that share a target."""
     return float(max(record["privacy"]["exact_epsilon"] for record in records))
 
 
 def by_epsilon(results: Sequence[Result]) -> dict[float, list[float]]:
-    """Return the final test accuracies of each label by exact epsilon, smallest first."""
+    """Return the final test accuracies of each label by numerical epsilon, smallest first."""
     grouped = sorted(by_label(results).values(), key=exact)
     return {exact(records): [STATISTICS["final"](record) for record in records] for records in grouped}
 
 
 def frontier(lines: Mapping[str, Sequence[Result]], dataset: str) -> Figure:
-    """Draw test accuracy against exact epsilon, beside the field's results and the papers' headline accuracies.
+    """Draw test accuracy against numerical epsilon, beside the field's results and the papers' headline accuracies.
 
     Args:
         lines: private runs of this project by name.
@@ -113,7 +113,7 @@ def frontier(lines: Mapping[str, Sequence[Result]], dataset: str) -> Figure:
         axes.annotate(
             text, (1.01, value), xycoords=beside, annotation_clip=False, fontsize=9, color="0.25", va="center"
         )
-    axes.set(xscale="log", xlabel="exact ε at δ = 1e-5 (log)", ylabel="test accuracy (%)")
+    axes.set(xscale="log", xlabel="numerical ε at δ = 1e-5 (log)", ylabel="test accuracy (%)")
     axes.set_xticks(ticks, [f"{epsilon:.2g}" if epsilon < 10 else f"{epsilon:.0f}" for epsilon in ticks], minor=False)
     marks = readable_ticks(*axes.get_ylim())
     axes.set_yticks(marks, [f"{mark:g}" for mark in marks])
@@ -123,7 +123,7 @@ def frontier(lines: Mapping[str, Sequence[Result]], dataset: str) -> Figure:
 
 
 def frontier_table(results: Sequence[Result]) -> str:
-    """Return a Markdown table: exact epsilon, test accuracy as mean ± std (n), seconds a run."""
+    """Return a Markdown table: numerical epsilon, test accuracy as mean ± std (n), seconds a run."""
     rows = [
         [
             label,
@@ -133,7 +133,7 @@ def frontier_table(results: Sequence[Result]) -> str:
         ]
         for label, records in by_label(results).items()
     ]
-    return table(rows, ("Target", "Exact ε", "Test %", "Seconds, features read from the cache"))
+    return table(rows, ("Target", "Numerical ε", "Test %", "Seconds, features read from the cache"))
 
 
 def headlines_note(lines: Mapping[str, Sequence[Result]], dataset: str) -> str:
@@ -146,5 +146,5 @@ def headlines_note(lines: Mapping[str, Sequence[Result]], dataset: str) -> str:
         means = {epsilon: fmean(values) for epsilon, values in by_epsilon(results).items()}
         reached = [next((epsilon for epsilon in means if means[epsilon] >= value), None) for value in stated.values()]
         rows.append([line, *("not reached" if epsilon is None else f"{epsilon:.3g}" for epsilon in reached)])
-    header = ("Exact ε at which the mean reaches", *(f"{name}'s {value:g} %" for name, value in stated.items()))
+    header = ("Numerical ε at which the mean reaches", *(f"{name}'s {value:g} %" for name, value in stated.items()))
     return table(rows, header)

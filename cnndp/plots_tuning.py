@@ -1,4 +1,4 @@
-"""Figures of the tuning pages and of the private reading: accuracy against the rate, the cap, and exact epsilon."""
+"""Figures of the tuning pages and of the private reading: accuracy against the rate, the cap, and numerical epsilon."""
 
 import re
 from collections.abc import Sequence
@@ -89,7 +89,7 @@ def by_rate(results: Sequence[Result]) -> Figure:
 
 
 def by_epsilon(results: Sequence[Result]) -> Figure:
-    """Draw test accuracy against the iteration, one panel an exact epsilon, one line a method, mean +- std over seeds.
+    """Draw test accuracy against the iteration, one panel an epsilon, one line a method, mean +- std over seeds.
 
     Args:
         results: of section private_fig07_08; runs that are not private are drawn in every panel.
@@ -103,7 +103,7 @@ def by_epsilon(results: Sequence[Result]) -> Figure:
         shown = [label for label, (panel, _) in parsed.items() if panel in ("", title)]
         for index, label in enumerate(shown):
             band(axis, grouped[label], "test_accuracy", parsed[label][1], index)
-        axis.set(title=title.replace("private, ", "exact "), xlabel="iteration", ylim=(0, 103))
+        axis.set(title=title.replace("private, ", "numerical "), xlabel="iteration", ylim=(0, 103))
     axes[0].set_ylabel("test accuracy (%)")
     legend_below(figure, axes[0], columns=4 if len(axes) > 1 else 2)
     return figure
@@ -128,7 +128,7 @@ def by_cap(results: Sequence[Result]) -> Figure:
         for ((budget, exact), points), colour in zip(sorted(lines.items()), colours, strict=False):
             caps = sorted(points)
             means, spreads = zip(*(mean_and_std(points[cap]) for cap in caps), strict=True)
-            label = f"{budget:g} a step, exact ε = {exact:.3g}"
+            label = f"{budget:g} a step, numerical ε = {exact:.3g}"
             axis.errorbar(caps, means, spreads, marker=".", capsize=3, color=colour, label=label)
         axis.set(xscale="log", xlabel="cap (log)", title=f"{mechanism.title()} noise", ylim=(0, 103))
         with mpl.rc_context(STYLE):

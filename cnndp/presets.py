@@ -87,7 +87,7 @@ def preset(method: str, reading: str, dataset: str, num_steps: int, **changes: A
         reading: "printed", "reconstructed" or "private".
         dataset: a dataset name; decides batch size, network and Table II's total.
         num_steps: T. Where Table II has no such T, the per-step budget of the nearest one is kept.
-        changes: fields of `Config` to set otherwise. A private run spends Table II's total as exact epsilon unless
+        changes: fields of `Config` to set otherwise. A private run spends Table II's total as numerical epsilon unless
             `target_epsilon` or `noise_multiplier` says otherwise, and `mechanism` turns Laplace noise with an L1 clip
             into its Gaussian twin with an L2 clip.
 
@@ -106,8 +106,8 @@ def preset(method: str, reading: str, dataset: str, num_steps: int, **changes: A
         )
     if reading == "private" and method not in PRIVATE:
         raise ValueError(
-            f"method={method!r} has no reading='private': it exists for {', '.join(PRIVATE)} (at equal exact epsilon "
-            "'cdp' is 'dp_sgd', and 'cnn_noisy' is 'cnn_dp'; 'cnn' has no noise)"
+            f"method={method!r} has no reading='private': it exists for {', '.join(PRIVATE)} (at equal epsilon 'cdp' "
+            "is 'dp_sgd', and 'cnn_noisy' is 'cnn_dp'; 'cnn' has no noise)"
         )
     column = table_one(dataset)
     colour = dataset == "cifar10"

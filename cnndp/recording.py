@@ -15,6 +15,8 @@ from cnndp.ledger import Release, guarantee_gap
 from cnndp.results import Record
 from cnndp.training import Outcome, train
 
+NOT_REPLAYABLE = "batches and noise came from the operating system's entropy, which was not kept"
+
 
 def make_record(
     config: Config,
@@ -43,6 +45,7 @@ def make_record(
         "ledger": ledger_columns(outcome.releases),
         "privacy": privacy(config, outcome),
         "provenance": provenance.describe(device, seconds, images.sha256),
+        **({"not_replayable": NOT_REPLAYABLE} if config.secret_seed else {}),
     }
 
 
@@ -55,7 +58,7 @@ def conditional(config: Config, num_train: int) -> dict[str, float]:
 
 
 def privacy(config: Config, outcome: Outcome) -> dict[str, Any]:
-    """Return the nominal total of Eq. (5), or the exact epsilon of the ledger, or why there is none."""
+    """Return the nominal total of Eq. (5), or the numerical epsilon of the ledger, or why there is none."""
     nominal = None
     if config.total_epsilon is not None:
         budget = budget_for_total(config.total_epsilon, config.num_steps, config.growth)

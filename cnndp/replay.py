@@ -29,6 +29,7 @@ ACCURACY_TOLERANCE = 0.15  # points: three of the 2,000 images that curves are m
 SCALE_TOLERANCE = 5e-3  # of noise scales: another machine may end calibration a little elsewhere
 EPSILON_TOLERANCE = 1e-3  # of what one ledger costs
 NUM_NUDGES = 5
+NOTHING_TO_REPLAY = "no run here can be trained again"
 
 
 class Difference(NamedTuple):
@@ -63,7 +64,7 @@ def replay(
         on_step: called with the number of each finished step.
 
     Raises:
-        RecordError: the record was made by another version of the numerics, or on other data.
+        RecordError: the record was made by another version of the numerics, on other data, or with a secret seed.
     """
     at_least(1, steps=steps)
     config = Config.from_dict(record["config"])
@@ -72,6 +73,8 @@ def replay(
             f"record {record['digest']} has numerics_version={config.numerics_version}, this code has "
             f"{NUMERICS_VERSION}; run its section again with refresh"
         )
+    if reason := record.get("not_replayable"):
+        raise RecordError(f"record {record['digest']} cannot be replayed: {reason}; pass another record")
     if images.sha256 != record["provenance"]["dataset_sha256"]:
         raise RecordError(
             f"record {record['digest']} was made on data of SHA-256 {record['provenance']['dataset_sha256'][:12]}"
@@ -248,7 +251,8 @@ def verdict(differences: Sequence[Difference]) -> str:
 def live_check(study: Experiment, results: Sequence[Result], label: str, examples: int = 51_200) -> str:
     """Train the first run of `label` again here, with a progress bar, and say whether it follows its record.
 
-    The answer holds no number that depends on the machine. Without such a label the first run is taken.
+    The answer holds no number that depends on the machine. Without such a label the first run is taken; one with
+    a secret seed cannot be.
 
     Args:
         study, results: of one notebook.
@@ -256,7 +260,10 @@ def live_check(study: Experiment, results: Sequence[Result], label: str, example
         examples: for how many training examples, in batches: 200 steps of 256; the network for colour images takes
             about ten times as long, so a tenth of them there, 3 steps of CIFAR-10's 1,500.
     """
-    chosen = next((result for result in results if result.label == label), results[0])
+    able = [result for result in results if "not_replayable" not in result.record]
+    if not able:
+        return f"{NOTHING_TO_REPLAY}: {results[0].record['not_replayable']}"
+    chosen = next((result for result in able if result.label == label), able[0])
     config = Config.from_dict(chosen.record["config"])
     share = 10 if config.model == "cifar_cnn" else 1
     steps = max(1, min(200, examples // (share * config.batch_size), config.num_steps))

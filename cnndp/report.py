@@ -1,6 +1,6 @@
 """Text from records: tables, verdicts, source notes and single numbers, for notebooks, book and README."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -8,6 +8,7 @@ from cnndp import paper
 from cnndp.budget import budget_through, total_epsilon
 from cnndp.experiment import Experiment, Result
 from cnndp.intervals import paired_interval
+from cnndp.pairs import pair_epsilon
 from cnndp.results import Record
 from cnndp.sections_cifar10 import BESIDE
 
@@ -18,7 +19,11 @@ STATISTICS = {
     "max": lambda record: max(record["history"]["test_accuracy"]),
     "capped": lambda record: 100 * record["final"]["steps_at_cap"] / record["final"]["last_step"],
 }
-PRIVACY = {"epsilon": "exact_epsilon", "renyi": "renyi_epsilon"}  # the same for every seed
+PRIVACY: dict[str, Callable[[Record], float | None]] = {  # the same for every seed
+    "epsilon": lambda record: record["privacy"]["exact_epsilon"],
+    "renyi": lambda record: record["privacy"]["renyi_epsilon"],
+    "pair": lambda record: priced_as_pair(record),
+}
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
@@ -72,12 +77,25 @@ def measured(results: Iterable[Result], label: str, statistic: str) -> str:
     if label not in grouped:
         raise ValueError(f"label={label!r} has no records; known: {', '.join(grouped)}")
     if statistic in PRIVACY:
-        epsilon = grouped[label][0]["privacy"][PRIVACY[statistic]]
+        epsilon = PRIVACY[statistic](grouped[label][0])
         if epsilon is None:
-            raise ValueError(f"the records of label={label!r} hold no {PRIVACY[statistic]}")
+            raise ValueError(f"the records of label={label!r} hold no epsilon of the kind {statistic!r}")
         return f"{epsilon:.3g}"
     mean, _, count = spread([STATISTICS[statistic](record) for record in grouped[label]]).rpartition(" ")
     return f"{mean} % {count}{divergence(grouped[label])}"
+
+
+def priced_as_pair(record: Record) -> float | None:
+    """Return what the Laplace noise on gradient and loss of a run costs as a pair; None for other runs.
+
+    Only where the noise is the same in every step.
+    """
+    entries = [entry for entry in record["ledger"] if entry["sampling"] == "poisson"]
+    if len(entries) != 2 or any(entry["mechanism"] != "laplace" or len(entry["scales"]) > 1 for entry in entries):
+        return None
+    first, second = (entry["sensitivity"] / entry["scales"][0][0] for entry in entries)
+    steps = entries[0]["scales"][0][1]
+    return pair_epsilon(first, second, entries[0]["sampling_prob"], steps, record["config"]["delta"])
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
@@ -106,10 +124,10 @@ def accuracy_table(results: Sequence[Result]) -> str:
 
 
 def epsilon_of(record: Record) -> str:
-    """Return the exact epsilon of a private run, else the nominal total, or a dash where no noise was added."""
+    """Return the numerical epsilon of a private run, else the nominal total, or a dash where no noise was added."""
     privacy = record["privacy"]
     if privacy["exact_epsilon"] is not None:
-        return f"{privacy['exact_epsilon']:.4g}, exact"
+        return f"{privacy['exact_epsilon']:.4g}, numerical"
     return "–" if privacy["nominal_epsilon"] is None else f"{privacy['nominal_epsilon']:.6g}"
 
 
@@ -125,8 +143,17 @@ def guarantee_note(results: Sequence[Result]) -> str:
             reasons.setdefault(f"**No guarantee**: {reason}", {})[name] = None
         elif (exact := records[0]["privacy"]["exact_epsilon"]) is not None:
             delta = records[0]["privacy"]["delta"]
-            reasons.setdefault(f"**Guarantee**: exact (ε = {exact:.4g}, δ = {delta:g})", {})[name] = None
-    return "\n".join(f"- {reason} ({', '.join(labels)})." for reason, labels in reasons.items())
+            reasons.setdefault(f"**Guarantee**: numerical (ε = {exact:.4g}, δ = {delta:g})", {})[name] = None
+    lines = [f"- {reason} ({', '.join(labels)})." for reason, labels in reasons.items()]
+    private = any(reason.startswith("**Guarantee**") for reason in reasons)
+    return "\n".join([*lines, *(["", WHAT_IS_COVERED] if private else [])])
+
+
+WHAT_IS_COVERED = (
+    "A guarantee is for the weights of one run and everything that its ledger lists. It does not cover what is "
+    "measured on training images, such as the curves and training accuracies on this page, and not two runs of one "
+    "seed: they share their noise ({doc}`/book/private`)."
+)
 
 
 def compared(results: Iterable[Result]) -> list[Record]:

@@ -37,6 +37,7 @@ class Options(NamedTuple):
         num_steps, seeds: None takes the profile's.
         methods, readings: which to run; None takes all.
         changes: fields of `Config` to set in every run.
+        secret: whether private runs take batches and noise from the operating system.
     """
 
     dataset: str
@@ -46,6 +47,7 @@ class Options(NamedTuple):
     methods: tuple[str, ...] | None = None
     readings: tuple[str, ...] | None = None
     changes: tuple[tuple[str, Any], ...] = ()
+    secret: bool = False
 
 
 class Size(NamedTuple):
@@ -169,7 +171,7 @@ def plan(section: str, options: Options) -> list[Run]:
         one_of(READINGS, readings=reading)
     size = size_of(section, options)
     runs = [
-        Run(label, config.replace(**dict(options.changes), seed=seed))
+        Run(label, config.replace(**dict(options.changes), seed=seed, secret_seed=is_secret(config, options)))
         for label, config in labelled(section, options, size)
         for seed in size.seeds[: size.num_printed if config.reading == "printed" else None]
         if options.methods is None or config.method in options.methods
@@ -183,6 +185,11 @@ def plan(section: str, options: Options) -> list[Run]:
             f"reading 'printed' exists for {', '.join(PRINTED)}"
         )
     return runs
+
+
+def is_secret(config: Config, options: Options) -> bool:
+    """Return whether a run's seed is to be secret: only private ones have something that a known seed would break."""
+    return options.secret and config.reading == "private"
 
 
 def labelled(section: str, options: Options, size: Size) -> list[tuple[str, Config]]:

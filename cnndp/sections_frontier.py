@@ -1,4 +1,4 @@
-"""How accurate a valid guarantee can be: a linear model on scattering features, at exact epsilons, by one rule.
+"""How accurate a valid guarantee can be: a linear model on scattering features, at numerical epsilons, by one rule.
 
 Everything was chosen on a validation tenth of the official training images: steps without momentum, a clip far below
 the features' norm of 1, a rate that grows with epsilon up to 4, noise on the features' statistics that falls with its
@@ -74,12 +74,12 @@ def scattering_linear(dataset: str, num_steps: int, epsilon: float, **changes: A
 
 
 def frontier(dataset: str, num_steps: int) -> Labelled:
-    """Every exact epsilon."""
+    """Every numerical epsilon."""
     return {f"ε = {epsilon:g}": scattering_linear(dataset, num_steps, epsilon) for epsilon in EPSILONS}
 
 
 def frontier_table2(dataset: str, num_steps: int) -> Labelled:
-    """P1's split, batch size and total of Table II, spent as exact epsilon."""
+    """P1's split, batch size and total of Table II, spent as numerical epsilon."""
     total = paper.total_epsilon(dataset, num_steps)
     own = {"split": "8:2", "batch_size": 250, "learning_rate": TABLE_II_RATE}
     return {"scattering, linear (private)": scattering_linear(dataset, num_steps, total, **own)}

@@ -1,6 +1,6 @@
-"""The private reading of P1's figures as data: the methods made valid, at exact epsilons, each with a tuned rate.
+"""The private reading of P1's figures as data: the methods made valid, at numerical epsilons, each with a tuned rate.
 
-At equal exact epsilon CDP is DP-SGD, and CNN-DP with Gaussian noise is DP-SGD as well: one run stands for all three.
+At equal epsilon CDP is DP-SGD, and CNN-DP with Gaussian noise is DP-SGD as well: one run stands for all three.
 CIFAR-10's network takes about two seconds a step on one core, so the profile "reduced" tunes one method for each of
 `LIKE` and leaves the smaller epsilon of Figs. 7 and 8 out.
 """
@@ -100,7 +100,7 @@ TUNED: dict[str, dict[str, float]] = {
 
 
 def name_of(label: str, epsilon: float | None) -> str:
-    """Return a label with its exact epsilon; None stands for Table II's total.
+    """Return a label with its numerical epsilon; None stands for Table II's total.
 
     >>> name_of("DP-SGD", 8.0)
     'DP-SGD (private, ε = 8)'
@@ -151,7 +151,7 @@ def private_fig07_08(dataset: str, num_steps: int, epsilons: tuple[float, ...] =
 
 
 def private_fig09(dataset: str, num_steps: int) -> Labelled:
-    """Fig. 9 under the private reading: Table II's totals spent as exact epsilon."""
+    """Fig. 9 under the private reading: Table II's totals spent as numerical epsilon."""
     runs = {name_of(label, None): tuned(label, dataset, num_steps, None) for label in IN_FIG09}
     return {"noise-free": preset("cnn", "reconstructed", dataset, num_steps), **runs}
 

@@ -1,7 +1,7 @@
-"""What survives of the papers' ideas under a valid guarantee: every idea on one cheap model, at equal exact epsilon.
+"""What survives of the papers' ideas under a valid guarantee: every idea on one cheap model, at equal epsilon.
 
 The model is the linear one on scattering features, as on the frontier but with batches of 1,024. Whatever is compared
-spends the same exact epsilon, all releases counted, and gets the best of five rates (caps, for a Polyak step) on a
+spends the same numerical epsilon, all releases counted, and gets the best of five rates (caps, for a Polyak step) on a
 tenth of the official training images. The official test images are used for the final runs alone.
 """
 
@@ -75,7 +75,7 @@ TUNED: dict[str, dict[str, float]] = {
 
 
 def name_of(label: str, epsilon: float) -> str:
-    """Return a label with its exact epsilon.
+    """Return a label with its numerical epsilon.
 
     >>> name_of("growth 2", 3.0)
     'growth 2, ε = 3'

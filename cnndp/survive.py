@@ -51,7 +51,7 @@ def judged(found: Sequence[Effect]) -> list[Effect]:
 
 
 def parsed(label: str) -> tuple[str, float, float | None]:
-    """Return name, exact epsilon and rate of a label.
+    """Return name, numerical epsilon and rate of a label.
 
     >>> parsed("growth 2, ε = 3"), parsed("decayed, ε = 1, rate 300")
     (('growth 2', 3.0, None), ('decayed', 1.0, 300.0))
@@ -98,7 +98,7 @@ def forest(found: Sequence[Effect]) -> Figure:
             panel.plot(fmean(effect.values), row, "D", color=COLOURS[0], markersize=6)
             panel.plot(effect.values, [row] * len(effect.values), ".", color="0.45", markersize=4)
         panel.axvline(0, color="0.35", linewidth=0.8)
-        panel.set(title=f"exact ε = {epsilon:g}", xlabel="difference (points)", yticks=range(len(names)))
+        panel.set(title=f"numerical ε = {epsilon:g}", xlabel="difference (points)", yticks=range(len(names)))
         panel.xaxis.set_major_locator(MaxNLocator(nbins=6))  # fractions of a point
     axes[0].set_yticklabels(names)
     axes[0].invert_yaxis()
@@ -111,7 +111,7 @@ def effects_table(found: Sequence[Effect], pairs: Mapping[str, str]) -> str:
         [f"{effect.name} minus {pairs[effect.name]}", f"{effect.epsilon:g}", interval(effect.values)]
         for effect in found
     ]
-    return table(rows, ("Comparison", "Exact ε", "Difference in final test accuracy"))
+    return table(rows, ("Comparison", "Numerical ε", "Difference in final test accuracy"))
 
 
 def verdict(found: Sequence[Effect], what: str) -> str:
@@ -172,7 +172,7 @@ def width_table(results: Sequence[Result]) -> str:
         best, (low, high) = max(rates, key=lambda rate: rates[rate]), good_range(rates)
         worst = rates[best] - min(rates.values())
         rows.append([name, f"{epsilon:g}", f"{best:g}", f"{rates[best]:.2f}", f"{worst:.2f}", f"{low:g} to {high:g}"])
-    header = ("Run", "Exact ε", "Best rate or cap", "Accuracy there %", "Worst of the grid, points below")
+    header = ("Run", "Numerical ε", "Best rate or cap", "Accuracy there %", "Worst of the grid, points below")
     return table(rows, (*header, f"Within {GOOD:g} points of the best"))
 
 
@@ -183,7 +183,7 @@ def by_cap(results: Sequence[Result]) -> Figure:
     for index, ((_, epsilon), points) in enumerate(sorted(finals_by_rate(results).items())):
         caps = sorted(points)
         means, spreads = zip(*(mean_and_std(list(points[cap].values())) for cap in caps), strict=True)
-        axes.errorbar(caps, means, spreads, marker=".", capsize=3, label=f"exact ε = {epsilon:g}", **style(index))
+        axes.errorbar(caps, means, spreads, marker=".", capsize=3, label=f"numerical ε = {epsilon:g}", **style(index))
     axes.set(xscale="log", xlabel="cap (log)", ylabel="accuracy on validation images (%)")
     axes.legend(fontsize=9, frameon=False)
     return figure
@@ -212,7 +212,7 @@ def cap_note(results: Sequence[Result]) -> str:
     caps = sorted({cap for cap, _ in final})
     if len(caps) < 4:
         return "The runs at hand do not hold enough caps."
-    words = "At exact ε = {:g} a cap of {:g} instead of {:g}"
+    words = "At numerical ε = {:g} a cap of {:g} instead of {:g}"
     return contrast_note(final, caps[1], caps[-2], words) or "The runs at hand do not hold all caps at all ε."
 
 
@@ -225,7 +225,7 @@ def by_dimension(results: Sequence[Result]) -> Figure:
             sizes = sorted(points)
             means, spreads = zip(*(mean_and_std(points[size]) for size in sizes), strict=True)
             panel.errorbar(sizes, means, spreads, marker=".", capsize=3, label=noise, **style(index))
-        panel.set(xscale="log", xlabel="dimension d (log)", title=f"exact ε = {epsilon:g}")
+        panel.set(xscale="log", xlabel="dimension d (log)", title=f"numerical ε = {epsilon:g}")
         panel.set_xticks(sizes, [str(size) for size in sizes])
         panel.minorticks_off()
     axes[0].set_ylabel("final test accuracy (%)")
@@ -258,5 +258,7 @@ def laplace_note(results: Sequence[Result]) -> str:
         sizes = {size: fmean(values) for size, values in curves["Laplace"].items()}
         top, last = max(sizes, key=lambda size: sizes[size]), max(sizes)
         after = "the largest tried" if top == last else f"at d = {last:,} it is down to {sizes[last]:.2f} %"
-        lines.append(f"- At exact ε = {epsilon:g} Laplace noise is best at d = {top:,} ({sizes[top]:.2f} %), {after}.")
+        lines.append(
+            f"- At numerical ε = {epsilon:g} Laplace noise is best at d = {top:,} ({sizes[top]:.2f} %), {after}."
+        )
     return "\n".join(lines)

@@ -237,7 +237,7 @@ def price(record: Record) -> Iterator[str]:
         yield f"epsilon is stated for delta {privacy['delta']}, the config has {config.delta}"
     target = config.target_epsilon
     if target is not None and not 0.99 * target < (privacy["exact_epsilon"] or 0) <= target:
-        yield f"exact epsilon {privacy['exact_epsilon']} does not use up the target {target}"
+        yield f"numerical epsilon {privacy['exact_epsilon']} does not use up the target {target}"
     if privacy["no_guarantee"] is not None:
         yield f"a private run says {privacy['no_guarantee']!r}"
 

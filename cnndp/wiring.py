@@ -24,7 +24,7 @@ from cnndp.noise import unit_noise
 from cnndp.plan import Guard, Plan
 from cnndp.preparation import prepare_images, project
 from cnndp.private import intended, one_off
-from cnndp.randomness import Streams, generator_for, streams
+from cnndp.randomness import Streams, generator_for, generator_of, streams
 
 NUDGE = 1e-6  # relative: a few units in the last place of float32
 
@@ -87,7 +87,11 @@ def begin(
     Raises:
         plan.OverspendError: when the plan spends more than its target.
     """
-    device, random, num_train = torch.device(device), streams(config.seed), len(images.train_labels)
+    device, random, num_train = (
+        torch.device(device),
+        streams(config.seed, secret=config.secret_seed),
+        len(images.train_labels),
+    )
     plan = intended(config, num_train)
     guard = started(plan)
     images, released = prepared(config, images)
@@ -177,7 +181,7 @@ def prepared(config: Config, images: Images) -> tuple[Images, list[Release]]:
         len(images.train_labels),
         mean_noise=config.mean_noise,
         moment_noise=config.moment_noise,
-        generator=generator_for(config.seed, "features"),
+        generator=generator_of(config.seed, "features", secret=config.secret_seed),
     )
     return rows if config.projection is None else projected(rows, config), one_off(config)
 

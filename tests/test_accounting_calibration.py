@@ -19,7 +19,7 @@ STATISTICS = [
 @pytest.mark.parametrize("sampling_prob", [0.02, 1.0])
 def test_calibrated_noise_spends_the_target_and_no_more(mechanism, target, sampling_prob):
     found = calibrate(target, 1e-5, [1.0] * 200, sampling_prob, mechanism)
-    ledger = [Release("gradient", mechanism, found.noise_multiplier, 1.0, "poisson", 200, sampling_prob, 1)]
+    ledger = [Release("gradient", mechanism, found.noise_multiplier, 1.0, "poisson", 200, sampling_prob, 1, "l1")]
     assert 0.995 * target <= exact_epsilon(ledger).epsilon <= target
     assert found.spent.epsilon == exact_epsilon(ledger).epsilon
     assert found.gradient_multiplier == found.noise_multiplier

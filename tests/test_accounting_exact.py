@@ -1,4 +1,4 @@
-"""Exact epsilon of a ledger: known constants, closed forms, other libraries, and bugs that must move the number."""
+"""Numerical epsilon of a ledger: known constants, closed forms, other libraries, and bugs that must move the number."""
 
 import warnings
 from functools import cache
@@ -29,7 +29,7 @@ Q_P1 = 250 / 56_000
 def release(mechanism, multiplier, q, steps=1, first=1, quantity="gradient"):
     """Return releases with sensitivity 1.5 and this noise multiplier; q = 1 is every record."""
     sampled = ("all", steps, None, None) if q == 1 else ("poisson", steps, q, first)
-    return Release(quantity, mechanism, 1.5 * multiplier, 1.5, *sampled)
+    return Release(quantity, mechanism, 1.5 * multiplier, 1.5, *sampled, norm="l1" if mechanism == "laplace" else "l2")
 
 
 def growing(mechanism, smallest, q, num_steps, ratio=2.0):

@@ -82,7 +82,7 @@ def seen(few):
 
 
 def test_the_curve_is_that_of_exact_accounting():
-    releases = [Release("gradient", "laplace", 2.0, 1.0, "poisson", 30, 0.1, 1)]
+    releases = [Release("gradient", "laplace", 2.0, 1.0, "poisson", 30, 0.1, 1, "l1")]
     found = curve(releases)
     for epsilon in (0.5, 1.0, 2.0):
         there = np.interp(epsilon, found.epsilons, found.deltas)
@@ -473,7 +473,7 @@ def test_a_gaussian_curve_is_wrong_about_laplace_noise():
     """Why `one_run_fdp` is not reported there: on one release with epsilon = 1 it shows more than 1; ours does not."""
     from jax_privacy.auditing import CanaryScoreAuditor
 
-    releases = (Release("gradient", "laplace", 1.0, 1.0, "all", 1, first_step=1),)
+    releases = (Release("gradient", "laplace", 1.0, 1.0, "all", 1, first_step=1, norm="l1"),)
     claim = ledger("laplace", steps=1, q=1.0)._replace(scales=np.ones(1), sensitivity=1.0, releases=releases)
     rng, theirs, ours = np.random.default_rng(0), [], []
     for _ in range(3):

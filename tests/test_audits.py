@@ -73,14 +73,13 @@ def test_the_sentence_says_what_caught_each_mistake_and_counts_false_alarms():
         row("as it is", expected=()),
     ]
     assert audits.summary(rows) == (
-        "Of 3 planted mistakes, in every one of 4 runs, 1 by the audit's bound, 1 by the guard before the weights "
-        "move, 1 by a check alone (`divisor_is_public`) are caught; 0 of 1 runs of the correct mechanism are called "
-        "wrong."
+        "3 mistakes are planted, 4 runs in all. Caught in every run: 1 by the audit's bound; 1 by the guard before the "
+        "weights move; 1 by a check alone (`divisor_is_public`). Of 1 runs of the correct mechanism 0 are called wrong."
     )
     missed = audits.summary([*rows, row("a"), row("as it is", "audit", expected=())])
     assert "0 by the audit's bound" in missed
     assert "1 not in every run (a)" in missed
-    assert "1 of 2 runs of the correct mechanism" in missed
+    assert "Of 2 runs of the correct mechanism 1 are called wrong" in missed
 
 
 def test_areas_have_a_row_for_each_network_and_attack_and_a_mark_for_each_seed():

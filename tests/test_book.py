@@ -293,7 +293,8 @@ def test_private_runs_stand_beside_the_papers_methods_with_the_papers_noise_alon
 def test_a_figure_shows_its_private_runs_with_exact_epsilons_or_says_that_there_are_none(monkeypatch):
     def record(seed, epsilon, accuracy):
         config = {"num_steps": 720, "seed": seed}
-        return {"config": config, "privacy": {"exact_epsilon": epsilon}, "final": {"test_accuracy": accuracy}}
+        measured = {"privacy": {"exact_epsilon": epsilon}, "final": {"test_accuracy": accuracy}}
+        return {"config": config, "status": "finished", **measured}
 
     labels = ("DP-SGD (private), T = 720", "DP-SGD (private), T = 4800")
     found = [experiment.Result(label, record(seed, 0.5123, 90.0 + seed)) for label in labels for seed in (0, 1, 2)]
@@ -301,7 +302,7 @@ def test_a_figure_shows_its_private_runs_with_exact_epsilons_or_says_that_there_
     study = experiment.prepare("p2_table3", dataset="mnist", profile="paper")
     intro, _, *table = findings.private_note(study).splitlines()
     assert "{doc}`private_p2`" in intro
-    assert rows("\n".join(table)) == [f"| {label} | 720 | 0.5123, exact | 91.00 ± 1.00 (3) |" for label in labels]
+    assert rows("\n".join(table)) == [f"| {label} | 720 | 0.5123, numerical | 91.00 ± 1.00 (3) |" for label in labels]
     found = found[:-1]  # a page with a run missing is none
     assert findings.private_note(study) == "The private reading of this page is not yet run on MNIST."
     for section, dataset, name in (("fig08_loss", "cifar10", "CIFAR-10"), ("p2_table3", "digits", "digits")):

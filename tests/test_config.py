@@ -27,6 +27,7 @@ OTHER = {
     "dataset": "npz-mine-0123456789ab",
     "num_steps": 301,
     "seed": 1,
+    "secret_seed": True,
     "split": "official",
     "split_seed": 1,
     "batch_size": 256,
@@ -104,7 +105,7 @@ def base_for(name):
     """A Config in which the field `name` alone can take its value of OTHER."""
     if name in ("features", "mean_noise", "moment_noise", "projection"):
         return Config(**SCATTERING)
-    if name in ("target_epsilon", "delta", "loss_clip", "loss_share"):
+    if name in ("target_epsilon", "delta", "loss_clip", "loss_share", "secret_seed"):
         return Config(**PRIVATE)
     gaussian = {**FULL, "mechanism": "laplace" if name == "mechanism" else "gaussian"}
     if name == "noise_multiplier":
@@ -252,3 +253,30 @@ def test_combinations_that_mean_nothing_are_refused_with_a_remedy(changes, messa
 def test_every_clip_needs_its_norm(clip):
     with pytest.raises(ValueError, match=f"clip='{clip}' with clip_norm=None"):
         Config(**PLAIN, clip=clip)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"secret_seed": True}, "secret_seed=True with reading='reconstructed'"),
+        ({"noise_on": "mean"}, "noise_on='mean' with mechanism='none'"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**{**PLAIN, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"noise_on": "mean"}, "noise_on='mean' with mechanism='gaussian', noise_multiplier=1.0"),
+        ({"min_scale": 0.1}, "noise_multiplier=1.0 with initial_scale=None, min_scale=0.1"),
+        ({"initial_scale": 2.0}, "noise_multiplier=1.0 with initial_scale=2.0, min_scale=0.0"),
+    ],
+)
+def test_what_a_noise_multiplier_leaves_no_room_for_is_refused(changes, message):
+    fixed = {"mechanism": "gaussian", "clip": "example_l2", "clip_norm": 1.0, "noise_multiplier": 1.0}
+    Config(**{**PLAIN, **fixed})
+    with pytest.raises(ValueError, match=message):
+        Config(**{**PLAIN, **fixed, **changes})

@@ -14,7 +14,7 @@ MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 MAX_FILE_LINES = 500
-MAX_CODE_LINES = 3500  # of the core: what the numbers of a run can depend on
+MAX_CODE_LINES = 3700  # of the core: what the numbers of a run can depend on
 NO_CORE = {"paper_p1", "paper_p2", "fetch"}  # what the papers say, and where the data come from
 
 # Leaves, each with all it may import.
@@ -30,6 +30,8 @@ LEAVES: dict[str, set[str]] = {
     "engine": {"gradients", "precision"},
     "clipping": {"checks", "engine", "gradients"},
     "stepsize": {"checks"},
+    "intervals": set(),
+    "pairs": {"checks", "composition", "ledger"},
     "models": {"checks", "gradients", "losses"},
     "composition": {"ledger"},
     "accounting": {"checks", "composition", "ledger"},
@@ -49,7 +51,7 @@ LEAVES: dict[str, set[str]] = {
     "preparation": {"checks", "data", "features", "noise"},
     "paper_p1": {"checks"},
     "paper_p2": {"checks"},
-    "paper": {"checks", "paper_p1", "paper_p2"},
+    "paper": {"checks", "intervals", "paper_p1", "paper_p2"},
     "provenance": {"__init__"},
     "toy": {"checks", "noise", "stepsize"},
 }

@@ -1,5 +1,6 @@
 """Experiments: parameters are checked, only what is missing is trained, and nothing finished is lost."""
 
+import json
 import math
 import os
 import signal
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from cnndp import data, experiment, recording, results
+from cnndp import data, experiment, recording, replay, results
 from cnndp.experiment import from_notebook, prepare, run, sweep
 from cnndp.presets import preset
 from cnndp.recording import significant
@@ -365,3 +366,34 @@ def test_status_tells_what_is_recorded(own, store):
     ]
     assert rows[0]["seconds"] >= 0
     assert rows[1]["device"] is None
+
+
+# Secret seeds
+
+
+def private_runs(own, **parameters):
+    study = prepare("private_p2", dataset=own, num_steps=2, batch_size=20, **parameters)
+    return [config for _, config in study.runs if config.reading == "private"]
+
+
+def test_private_runs_on_data_of_ones_own_have_a_secret_seed_unless_told(own):
+    assert private_runs(own)
+    assert all(config.secret_seed for config in private_runs(own))
+    assert not any(config.secret_seed for config in private_runs(own, secret_seed=False))
+    assert not any(config.secret_seed for config in private_runs("digits"))
+    assert all(config.secret_seed for config in private_runs("digits", secret_seed=True))
+    plain = prepare("fig07_ablation", dataset=own, num_steps=2, batch_size=20, secret_seed=True)
+    assert not any(config.secret_seed for _, config in plain.runs)
+
+
+def test_a_record_of_a_secret_seed_says_that_it_cannot_be_replayed(own, monkeypatch, tmp_path):
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
+    study = prepare("private_p2", dataset=own, num_steps=2, batch_size=20)
+    found = experiment.run(study)
+    assert [result.record for result in experiment.run(study)] == [result.record for result in found]  # found again
+    record = found[0].record
+    assert "operating system" in record["not_replayable"]
+    assert "seed" not in json.dumps(record["provenance"])
+    with pytest.raises(results.RecordError, match="cannot be replayed: batches and noise came from"):
+        replay.replay(record, experiment.load_for(study.runs[0].config, own))
+    assert replay.live_check(study, found, "any").startswith("no run here can be trained again")

@@ -12,10 +12,8 @@ from cnndp.sections_frontier import CNN_TUNED
 
 
 def made(label, epsilon, *finals):
-    privacy, provenance = {"exact_epsilon": epsilon}, {"seconds": 10.0}
-    return [
-        Result(label, {"privacy": privacy, "final": {"test_accuracy": one}, "provenance": provenance}) for one in finals
-    ]
+    shared = {"status": "finished", "privacy": {"exact_epsilon": epsilon}, "provenance": {"seconds": 10.0}}
+    return [Result(label, {**shared, "final": {"test_accuracy": one}}) for one in finals]
 
 
 @pytest.fixture
@@ -77,7 +75,7 @@ def test_ticks_lie_within_the_axis_and_apart(low, high):
 
 def test_the_headlines_are_reached_at_the_smallest_epsilon_whose_mean_does(lines):
     head, _, linear, cnn = plots_frontier.headlines_note(lines, "mnist").splitlines()
-    assert head == "| Exact ε at which the mean reaches | P1's 97.68 % | P2's 95.28 % |"
+    assert head == "| Numerical ε at which the mean reaches | P1's 97.68 % | P2's 95.28 % |"
     assert linear == "| scattering, linear | 2.99 | 0.998 |"
     assert cnn == "| CNN | not reached | 72.4 |"
     assert plots_frontier.headlines_note(lines, "digits").startswith("Neither paper")

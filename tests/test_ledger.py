@@ -7,7 +7,7 @@ import pytest
 
 from cnndp.ledger import Event, Release, events, guarantee_gap, merge, up_to
 
-GRADIENT = Release("gradient", "laplace", 2.0, 0.5, "poisson", 1, sampling_prob=0.1, first_step=1)
+GRADIENT = Release("gradient", "laplace", 2.0, 0.5, "poisson", 1, sampling_prob=0.1, first_step=1, norm="l1")
 LOSS = Release("loss", "none", 0.0, None, "poisson", 1)
 
 
@@ -142,3 +142,10 @@ def test_the_ledger_up_to_a_step_keeps_one_off_releases_and_cuts_the_rest():
     assert up_to(entries, 3) == [mean, GRADIENT._replace(steps=3)]
     assert up_to(entries, 0) == [mean]
     assert up_to(entries, 9) == entries
+
+
+def test_laplace_noise_on_a_gradient_without_a_norm_has_no_guarantee():
+    assert guarantee_gap([GRADIENT]) is None
+    assert "it is not said which norm" in guarantee_gap([GRADIENT._replace(norm=None)])
+    loss = GRADIENT._replace(quantity="loss", norm=None)  # a single number has one norm
+    assert guarantee_gap([loss]) is None

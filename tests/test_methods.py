@@ -82,7 +82,8 @@ def test_without_noise_and_clip_it_is_torch_sgd_step_for_step(digits, momentum, 
 
 @pytest.mark.parametrize(("method", "reading"), [pair for pair in ALL if pair != ("cnn_dp_gan_polyak", "printed")])
 def test_every_method_without_noise_reduces_the_loss(digits, linear, method, reading):
-    config = config_for(method, reading, batch_size=64, mechanism="none", total_epsilon=None, calibration="step")
+    none = {"mechanism": "none", "total_epsilon": None, "calibration": "step", "noise_on": "sum"}
+    config = config_for(method, reading, batch_size=64, **none)
     parts = compose(config, N)
     model, weights = linear
     velocity, zeros = torch.zeros_like(weights), torch.zeros_like(weights)
@@ -102,7 +103,8 @@ def test_every_method_without_noise_reduces_the_loss(digits, linear, method, rea
 
 def test_eq10_on_a_gradient_clipped_as_in_table_i_jumps_by_the_loss_over_the_clip_norm(linear, batch):
     """Why the printed Polyak method does not train even without noise: the step divides by the clip squared."""
-    config = config_for("cnn_dp_gan_polyak", "printed", mechanism="none", total_epsilon=None, l2_coefficient=0.0)
+    none = {"mechanism": "none", "total_epsilon": None, "noise_on": "sum"}
+    config = config_for("cnn_dp_gan_polyak", "printed", l2_coefficient=0.0, **none)
     weights = linear[1]
     method, _, noisy = released(config, linear, batch)
     moved, _, step = update(method, weights, torch.zeros_like(weights), noisy, 1)

@@ -241,7 +241,7 @@ def test_statistics_of_one_run() -> None:
     assert paper.run_value("final train_loss", record) == pytest.approx(36.0)  # printed by P2 as a percentage
     assert paper.run_value("final rdp_epsilon", record) is None
     private = {**record, "final": {**record["final"], "rdp_epsilon": 1.09}, "privacy": {"exact_epsilon": 0.99}}
-    assert paper.run_value("final rdp_epsilon", private) == 0.99  # a valid guarantee is quoted by its exact epsilon
+    assert paper.run_value("final rdp_epsilon", private) == 0.99  # a valid guarantee is quoted by its numerical epsilon
     none = {**private, "privacy": {"exact_epsilon": None}}
     assert paper.run_value("final rdp_epsilon", none) == 1.09
 
@@ -340,8 +340,11 @@ def test_a_diverged_run_counts_with_what_it_ended_at() -> None:
     lost |= {
         "status": "diverged",
         "history": {"step": [1], "train_accuracy": [], "test_accuracy": [], "loss": [9.0]},
+        "final": {**lost["final"], "last_step": 16},
     }
-    assert row(GAN, "fig07_ablation", fig7(98.0, 0), lost).mean_reconstructed == 54.0  # (98 + 10) / 2
+    found = row(GAN, "fig07_ablation", fig7(98.0, 0), lost)
+    assert found.mean_reconstructed == 54.0  # (98 + 10) / 2
+    assert found.reconstructed == "54.00 ± 62.23 (n=2); diverged at step 16"
     lost["history"] |= {"train_accuracy": [12.0], "test_accuracy": [12.0]}
     assert paper.run_value("value at 600", lost, run("cnn", final=98.0)) == 88.0
 

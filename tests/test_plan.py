@@ -129,7 +129,7 @@ def test_a_one_off_release_is_made_once(plan):
 
 
 def gradient(mechanism, multiplier, q=0.1, step=1):
-    return Release("gradient", mechanism, multiplier, 1.0, "poisson", 1, q, step)
+    return Release("gradient", mechanism, multiplier, 1.0, "poisson", 1, q, step, "l1")
 
 
 def test_the_pure_filter_adds_amplified_steps_and_stops_before_the_one_too_many():

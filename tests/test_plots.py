@@ -28,7 +28,7 @@ def result(label, final, seed=0, *, steps=STEPS, num_steps=60, step_size=0.3):
             "test_accuracy": accuracies,
             "step_size": [None, *[step_size] * (len(steps) - 1)],
         },
-        "final": {"test_accuracy": final, "train_accuracy": final},
+        "final": {"test_accuracy": final, "train_accuracy": final, "last_step": steps[-1]},
     }
     return Result(label, record)
 
@@ -140,9 +140,11 @@ def test_the_schedule_is_eq_4_and_eq_3(results):
 def test_a_seed_that_diverged_is_drawn_with_the_others(draw, first, results):
     diverged = result("CNN", 11.0, 2, steps=[0, 20])
     figure = draw([diverged, *results] if first else [*results, diverged])
-    assert legend_of(figure) == ["CNN", "CNN-DP"]
-    longest = max(max(line.get_xdata()) for line in figure.axes[1].lines if line.get_label() == "CNN")
-    assert longest == 60
+    assert legend_of(figure) == ["CNN; 1 of 3 diverged, at step 20", "CNN-DP"]
+    named = [line for line in figure.axes[1].lines if str(line.get_label()).startswith("CNN;")]
+    assert max(max(line.get_xdata()) for line in named) == 60
+    crosses = [line for line in figure.axes[1].lines if line.get_marker() == "x"]
+    assert [list(line.get_xdata()) for line in crosses] == [[20]]
 
 
 @EVERY_CURVE

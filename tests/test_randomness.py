@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from cnndp import batches
+from cnndp.data import Images
+from cnndp.gradients import flatten
 from cnndp.presets import preset
 from cnndp.randomness import generator_for, streams
 from cnndp.training import train
+from cnndp.wiring import prepared
 
 
 def drawn(generator):
@@ -70,3 +73,47 @@ def test_methods_that_share_a_seed_start_alike_and_meet_the_same_batches(digits,
     assert not torch.equal(first, other)
     losses = [outcome.trace["loss"][0] for outcome in outcomes]
     assert losses[0] == losses[1] != losses[2]  # same weights, same first batch
+
+
+# Secret seeds
+
+
+def test_a_secret_seed_keeps_the_weights_and_nothing_else():
+    known, first, second = streams(3), streams(3, secret=True), streams(3, secret=True)
+    assert torch.equal(first.weights.get_state(), known.weights.get_state())
+    for use in ("batches", "noise"):
+        states = [getattr(one, use).get_state() for one in (known, first, second)]
+        assert not any(torch.equal(one, other) for one, other in itertools.combinations(states, 2)), use
+
+
+def private(**changes):
+    values = {"batch_size": 20, "target_epsilon": 0.5, "num_steps": 3, **changes}
+    return preset("dp_sgd", "private", "digits", **values)
+
+
+def test_two_runs_of_a_secret_seed_share_no_noise_and_start_alike(few):
+    first, second = (train(private(secret_seed=True), few) for _ in range(2))
+    known = train(private(), few)
+    assert first.history["test_loss"][0] == second.history["test_loss"][0] == known.history["test_loss"][0]
+    assert len({tuple(one.weights[:3].tolist()) for one in (first, second, known)}) == 3
+    assert first.releases == known.releases  # the guarantee is the same
+
+
+def test_two_runs_of_one_known_seed_share_their_noise(few):
+    """Why such runs must not both be released: the noise cancels in their difference."""
+    other = few._replace(train_labels=9 - few.train_labels)
+    config = private(num_steps=1)
+    both = train(config, few), train(config, other)
+    moves = [config.batch_size * (flatten(one.model) - one.weights) / 0.3 for one in both]
+    assert (moves[0] - moves[1]).norm() < 0.2 * moves[0].norm()
+
+
+def test_features_of_a_secret_seed_have_secret_noise():
+    units = torch.rand(40, 6, 5)
+    images = Images("digits", units, torch.zeros(40), units, torch.zeros(40), 10, "8:2", "", None)
+    values = {"features": "scattering", "model": "scattering_linear", "mean_noise": 5.0, "moment_noise": 5.0}
+    config = private(**values, secret_seed=True)
+    first, second = (prepared(config, images)[0].train_images for _ in range(2))
+    assert not torch.equal(first, second)
+    known = config.replace(secret_seed=False)
+    assert torch.equal(prepared(known, images)[0].train_images, prepared(known, images)[0].train_images)

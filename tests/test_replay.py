@@ -143,7 +143,9 @@ def one_step_late(monkeypatch):
 
 def noise_from_the_stream_of_the_batches(monkeypatch):
     original = wiring.streams
-    monkeypatch.setattr(wiring, "streams", lambda seed: original(seed)._replace(noise=original(seed).batches))
+    monkeypatch.setattr(
+        wiring, "streams", lambda seed, **options: original(seed)._replace(noise=original(seed).batches)
+    )
 
 
 def one_draw_for_all_steps(monkeypatch):

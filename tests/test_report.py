@@ -96,7 +96,7 @@ def test_an_epsilon_for_prose_is_that_of_the_record_or_an_error(results):
     private.record["privacy"].update(exact_epsilon=0.98912, renyi_epsilon=1.0931)
     assert report.measured([private], "valid", "epsilon") == "0.989"
     assert report.measured([private], "valid", "renyi") == "1.09"
-    with pytest.raises(ValueError, match="the records of label='base' hold no exact_epsilon"):
+    with pytest.raises(ValueError, match="the records of label='base' hold no epsilon of the kind 'epsilon'"):
         report.measured(results, "base", "epsilon")
 
 
@@ -151,7 +151,7 @@ def test_a_bar_in_a_label_does_not_end_a_cell():
 def test_a_run_without_noise_shows_a_dash_for_its_total():
     assert report.epsilon_of({"privacy": {"nominal_epsilon": None, "exact_epsilon": None}}) == "–"
     assert report.epsilon_of({"privacy": {"nominal_epsilon": 90.833333, "exact_epsilon": None}}) == "90.8333"
-    assert report.epsilon_of({"privacy": {"nominal_epsilon": None, "exact_epsilon": 2.98765}}) == "2.988, exact"
+    assert report.epsilon_of({"privacy": {"nominal_epsilon": None, "exact_epsilon": 2.98765}}) == "2.988, numerical"
 
 
 def test_table_ii_does_not_follow_from_eq_5_by_hand():

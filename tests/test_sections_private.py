@@ -94,7 +94,7 @@ def test_what_was_not_tuned_takes_the_rate_of_the_method_like_it_and_then_of_the
 def made(label, final, **more):
     config = {"seed": 0, **more.pop("config", {})}
     history = {"step": [0, 1], "test_accuracy": [10.0, final]}
-    record = {"config": config, "final": {"test_accuracy": final}, "history": history, **more}
+    record = {"config": config, "status": "finished", "final": {"test_accuracy": final}, "history": history, **more}
     return experiment.Result(label, record)
 
 
@@ -127,7 +127,7 @@ def test_the_rates_of_a_single_method_share_a_panel_with_a_line_a_setting():
 def test_each_epsilon_has_its_panel_and_the_reference_is_in_all():
     results = [made("noise-free", 98.0), *(made(name_of("DP-SGD", epsilon), 80 + epsilon) for epsilon in EPSILONS)]
     figure = plots_tuning.by_epsilon(results)
-    assert [axes.get_title() for axes in figure.axes] == ["exact ε = 1", "exact ε = 8"]
+    assert [axes.get_title() for axes in figure.axes] == ["numerical ε = 1", "numerical ε = 8"]
     for axes, last in zip(figure.axes, (81.0, 88.0), strict=True):
         assert {line.get_label(): line.get_ydata()[-1] for line in axes.lines} == {"noise-free": 98.0, "DP-SGD": last}
 
@@ -143,7 +143,7 @@ def test_caps_are_drawn_for_each_mechanism_and_budget():
     laplace, gaussian = figure.axes
     np.testing.assert_allclose(laplace.lines[0].get_xydata(), [(0.1, 30.0), (1.0, 40.0)])
     np.testing.assert_allclose(gaussian.lines[0].get_xydata(), [(1.0, 90.0)])
-    assert "5 a step, exact ε = 10" in [text.get_text() for text in laplace.get_legend().get_texts()]
+    assert "5 a step, numerical ε = 10" in [text.get_text() for text in laplace.get_legend().get_texts()]
 
 
 @pytest.mark.parametrize("lowest", [10.0, 95.0])

@@ -1,4 +1,4 @@
-"""What survives: comparisons at equal exact epsilon, tuned alike, and sentences that follow from the numbers."""
+"""What survives: comparisons at equal numerical epsilon, tuned alike, and sentences that follow from the numbers."""
 
 from statistics import fmean
 
@@ -21,7 +21,7 @@ def runs_of(section):
 
 def made(label, *finals):
     return [
-        Result(label, {"config": {"seed": seed}, "final": {"test_accuracy": final}})
+        Result(label, {"config": {"seed": seed}, "status": "finished", "final": {"test_accuracy": final}})
         for seed, final in enumerate(finals)
     ]
 
@@ -176,7 +176,7 @@ def test_the_forest_has_a_panel_for_each_epsilon_a_diamond_at_the_mean_and_a_dot
     found = [Effect("growth 2", 1.0, [1.0, 3.0]), Effect("decayed", 3.0, [-1.0])]
     figure = survive.forest(found)
     first, second = figure.axes
-    assert first.get_title() == "exact ε = 1"
+    assert first.get_title() == "numerical ε = 1"
     diamonds = [line for line in first.lines if line.get_marker() == "D"]
     assert [list(line.get_xdata()) for line in diamonds] == [[fmean([1.0, 3.0])]]
     dots = [line for line in second.lines if line.get_marker() == "."]
@@ -205,7 +205,7 @@ def test_the_interaction_of_cap_and_epsilon_is_that_of_the_inner_caps():
         for result in made(f"cap, ε = {epsilon:g}, rate {cap:g}", float(final), float(final))
     ]
     note = survive.cap_note(results)
-    assert "At exact ε = 0.5 a cap of 3 instead of 10 changes the accuracy by 4.00" in note
+    assert "At numerical ε = 0.5 a cap of 3 instead of 10 changes the accuracy by 4.00" in note
     assert "the interaction: 6.00 points" in note
     assert len(survive.by_cap(results).axes[0].get_legend_handles_labels()[1]) == 2
     assert "not hold enough caps" in survive.cap_note(results[:2])
@@ -260,7 +260,7 @@ def test_the_advice_on_the_cap_follows_the_best_one(caps, lead):
     ]
     text = advice.cap(results)
     assert text.startswith(lead)
-    assert f"{caps[0]} at exact ε = 0.5, {caps[1]} at exact ε = 2, {caps[2]} at exact ε = 8" in text
+    assert f"{caps[0]} at numerical ε = 0.5, {caps[1]} at numerical ε = 2, {caps[2]} at numerical ε = 8" in text
     assert advice.cap(results[:2]) == advice.MISSING
 
 
@@ -268,6 +268,6 @@ def test_the_advice_on_noise_names_the_least_and_the_largest_cost():
     found = judged([Effect("Laplace, d = 20", 3.0, around(-0.5)), Effect("Laplace, d = 1500", 1.0, around(-12.0))])
     text = advice.noise(found)
     assert text.startswith("Take Gaussian noise")
-    assert "from 0.50 points (d = 20, exact ε = 3) to 12.00 points (d = 1,500, exact ε = 1)" in text
+    assert "from 0.50 points (d = 20, numerical ε = 3) to 12.00 points (d = 1,500, numerical ε = 1)" in text
     assert advice.noise(judged([Effect("Laplace, d = 20", 3.0, around(0.5))])).startswith("Compare both noises")
     assert advice.noise([]) == advice.MISSING
