@@ -1,10 +1,12 @@
 """Experiments: turn Configs into records, training only what no record holds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from filelock import Timeout
 
 from cnndp import data, features, results
 from cnndp.checks import one_of, type_names
@@ -104,16 +106,18 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     profile = given.pop("profile", "small")
     lists = {key: given.pop(key, None) for key in ("seeds", "methods", "readings")}
     num_steps = given.pop("num_steps", None)
-    dataset, network = identify(source)
+    dataset, num_train, colour = identify(source)
     secret = given.pop("secret_seed", dataset not in data.DATASETS)
     chosen = {key: value for key, value in given.items() if value is not None}
-    changes = tuple(sorted({**network, **chosen}.items()))
+    changes = tuple(sorted(chosen.items()))
     options = Options(
         dataset=dataset,
         profile=profile,
         num_steps=num_steps,
         changes=changes,
         secret=secret,
+        num_train=num_train,
+        colour=colour,
         **{key: None if value is None else tuple(value) for key, value in lists.items()},
     )
     runs = plan(section, options)
@@ -121,13 +125,12 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     return Experiment(section, options, runs, source, device, refresh, root, engine, max_physical_batch)
 
 
-def identify(source: str) -> tuple[str, dict[str, Any]]:
-    """Return the name of a dataset, and the network that a user's own images need, as fields of `Config`."""
+def identify(source: str) -> tuple[str, int | None, bool]:
+    """Return the name of a dataset and, of a user's own, the number of training images and whether they are colour."""
     if source in data.DATASETS:
-        return source, {}
+        return source, None, False
     images = data.load(source)
-    colour = images.train_images.shape[1] == 3
-    return images.name, {"model": "cifar_cnn", "activation": "relu"} if colour else {}
+    return images.name, len(images.train_labels), images.train_images.shape[1] == 3
 
 
 def pick_device(device: str) -> torch.device:
@@ -202,7 +205,8 @@ def sweep(
 ) -> list[Record]:
     """Return the record of each config, in order. What is stored is read; the rest is trained and stored.
 
-    Every run is stored as soon as it ends, so an interrupted sweep goes on where it stopped.
+    Every run is stored as soon as it ends, so an interrupted sweep goes on where it stopped. A run that another process
+    is training is waited for, after all others.
 
     Args:
         configs: the runs; all on the same dataset.
@@ -218,14 +222,20 @@ def sweep(
         results.RecordError: a stored record that was changed, or a disk that refuses.
     """
     unique = {config.digest: config for config in configs}
-    stored = {} if refresh else {key: results.find(root, config) for key, config in unique.items()}
-    records = {key: results.load_run(path, unique[key]) for key, path in stored.items() if path is not None}
+    found = {} if refresh else {key: stored_run(root, config) for key, config in unique.items()}
+    records = {key: record for key, record in found.items() if record is not None}
     missing = [config for key, config in unique.items() if key not in records]
     if missing:
         loaded: dict[Any, Images] = {}
-        with progress_bar(sum(config.num_steps for config in missing), "step") as bar:
-            for number, config in enumerate(missing, start=1):
+        turns = in_turn(missing, root)
+        with progress_bar(sum(config.num_steps for config in missing), "step") as bar, closing(turns):
+            for number, config in enumerate(turns, start=1):
                 bar.set_description(f"{section} {config.method} s{config.seed} [{number}/{len(missing)}]")
+                again = None if refresh else stored_run(root, config)
+                if again is not None:  # another process has trained it meanwhile
+                    records[config.digest] = again
+                    bar.update(config.num_steps)
+                    continue
                 part = data_of(config)
                 if part not in loaded:
                     loaded = {part: load_images(config)}  # one kind of data in memory at a time
@@ -248,6 +258,35 @@ def sweep(
                 results.save(record, path, refresh=refresh)
                 records[config.digest] = results.load(path)
     return [records[config.digest] for config in configs]
+
+
+def stored_run(root: Path, config: Config) -> Record | None:
+    """Return the record of a run, or None where there is none."""
+    path = results.find(root, config)
+    return None if path is None else results.load_run(path, config)
+
+
+def in_turn(configs: Sequence[Config], root: Path) -> Generator[Config]:
+    """Yield each run while its lock is held: first those that nobody trains, then the others, waiting for each.
+
+    So two processes that want the same runs share the work, and no run is trained twice. A lock that a killed process
+    held is free again.
+    """
+    waiting = []
+    for config in configs:
+        lock = results.lock_of(root, config)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            waiting.append((config, lock))
+            continue
+        try:
+            yield config
+        finally:
+            lock.release()
+    for config, lock in waiting:
+        with lock:
+            yield config
 
 
 def status(experiment: Experiment) -> list[dict[str, Any]]:

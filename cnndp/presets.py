@@ -158,6 +158,9 @@ def private_values(method: str, colour: bool, total: float, changes: Mapping[str
     }
 
 
+PRINTED_FIELDS = ("mechanism", "noise_on", "clip", "clip_norm", "learning_rate", "l2_coefficient", "l2_over")
+
+
 def printed_values(method: str, column: TableOne) -> dict[str, Any]:
     """Return what P1 prints: clip of the batch gradient, Laplace noise on the mean, Table I's rate and L2."""
     return {

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+from filelock import BaseFileLock, FileLock
 
 from cnndp.config import Config
 
 Record = dict[str, Any]
 HASH = "sha256"
+LOCKS = ".locks"  # folder in the store, no part of it
 
 
 class RecordError(Exception):
@@ -38,6 +40,16 @@ def find(root: Path, config: Config) -> Path | None:
     """Return the stored file of this very Config, in whatever section it was made, or None."""
     pattern = f"*/{config.dataset}/*-s{config.seed}-{config.digest}.json"
     return min(root.glob(pattern), default=None)
+
+
+def lock_of(root: Path, config: Config) -> BaseFileLock:
+    """Return the lock of a run: who trains it holds it, across processes on one store."""
+    folder = root / LOCKS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"cannot write {folder}: {error.strerror}; set CNNDP_RESULTS to another folder") from error
+    return FileLock(folder / f"{config.digest}.lock")
 
 
 def canonical(record: Record) -> bytes:

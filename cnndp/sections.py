@@ -11,10 +11,10 @@ from cnndp import sections_p1 as p1
 from cnndp import sections_p2 as p2
 from cnndp import sections_private as private
 from cnndp import sections_survive as survive
-from cnndp.batches import steps_per_epoch
+from cnndp.batches import sampling_prob_for, steps_per_epoch
 from cnndp.checks import at_least, one_of
 from cnndp.config import READINGS, Config
-from cnndp.presets import METHODS, PRINTED, preset, table_one
+from cnndp.presets import METHODS, PRINTED, PRINTED_FIELDS, preset, table_one
 from cnndp.sections_p1 import NOISE_FACTOR, NUM_TRAIN, Labelled
 
 __all__ = ["NOISE_FACTOR", "PROFILES", "SECTIONS", "NoRuns", "Options", "Run", "plan"]
@@ -38,6 +38,8 @@ class Options(NamedTuple):
         methods, readings: which to run; None takes all.
         changes: fields of `Config` to set in every run.
         secret: whether private runs take batches and noise from the operating system.
+        num_train: N of the 8:2 split, where the batches of the plan are to fit it: for data of a user's own.
+        colour: whether the images are 32x32 and colour, where the dataset's name does not tell.
     """
 
     dataset: str
@@ -48,6 +50,8 @@ class Options(NamedTuple):
     readings: tuple[str, ...] | None = None
     changes: tuple[tuple[str, Any], ...] = ()
     secret: bool = False
+    num_train: int | None = None
+    colour: bool = False
 
 
 class Size(NamedTuple):
@@ -65,24 +69,35 @@ class Section(NamedTuple):
     paper: Size
     few: Callable[[str, int], Labelled] | None = None  # what the profile "reduced" runs, if not the same
     few_steps: int = 300  # and for at most how many steps
+    sets: tuple[str, ...] = ()  # fields of Config that the names of its runs state, even where they have one value
     datasets: tuple[str, ...] = ("mnist", "fashion_mnist", "cifar10")  # those that the paper has
 
 
 THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
+GREY = ("mnist_cnn", "mnist_cnn_valid")  # networks for 28x28 grey images
+SPENDS = ("target_epsilon", "noise_multiplier", "total_epsilon")
+OPTIONAL = (*SPENDS, "clip_norm", "max_step", "loss_clip", "mean_noise", "moment_noise", "projection")  # None: has none
+# What P1 prints of its methods; a run under that reading keeps it.
+AS_PRINTED = (*PRINTED_FIELDS, "growth", "step", "max_step", "total_epsilon")
 SECTIONS: dict[str, Section] = {
     "eq01_05_adaptive_noise": Section(
-        p1.eq01_05_adaptive_noise, Size((600,), THREE, 3), cifar10.eq01_05_adaptive_noise, few_steps=60
+        p1.eq01_05_adaptive_noise,
+        Size((600,), THREE, 3),
+        cifar10.eq01_05_adaptive_noise,
+        few_steps=60,
+        sets=("learning_rate",),
     ),
-    "eq06_11_polyak": Section(p1.eq06_11_polyak, Size((300,), THREE, 3), few_steps=60),
-    "table1_settings": Section(p1.table1_settings, Size((600,), THREE, 2), few_steps=60),
+    "eq06_11_polyak": Section(p1.eq06_11_polyak, Size((300,), THREE, 3), few_steps=60, sets=("max_step",)),
+    "table1_settings": Section(p1.table1_settings, Size((600,), THREE, 2), few_steps=60, sets=("learning_rate",)),
     "fig07_ablation": Section(p1.fig07_ablation, Size((600,), FIVE, 5), few_steps=100),
     "fig08_loss": Section(p1.fig08_loss, Size((600,), FIVE, 5), few_steps=100),
-    "fig09_comparison": Section(cifar10.fig09_comparison, Size((300, 600, 1200), FIVE)),
+    "fig09_comparison": Section(cifar10.fig09_comparison, Size((300, 600, 1200), FIVE), sets=("total_epsilon",)),
     "fig10_thresholds": Section(
         p1.fig10_thresholds,
         Size((300,), FIVE),
         partial(p1.fig10_thresholds, budgets=p1.FEW_BUDGETS),
         few_steps=60,
+        sets=("max_step", "total_epsilon"),
     ),
     "equal_terms_tuning": Section(equal.equal_terms_tuning, Size((300,), (0,))),
     "cifar10_tuning": Section(cifar10.cifar10_tuning, Size((100,), (0,)), datasets=("cifar10",)),
@@ -94,29 +109,34 @@ SECTIONS: dict[str, Section] = {
         Size((300,), (0,)),
         partial(private.private_tuning, targets=private.FEW_TARGETS, labels=private.FEW_ROWS),
         few_steps=40,
+        sets=SPENDS,
     ),
     "private_fig07_08": Section(
         private.private_fig07_08,
         Size((300,), THREE),
         partial(private.private_fig07_08, epsilons=private.EPSILONS[-1:]),
         few_steps=100,
+        sets=SPENDS,
     ),
-    "private_fig09": Section(private.private_fig09, Size((300, 600, 1200), THREE)),
+    "private_fig09": Section(private.private_fig09, Size((300, 600, 1200), THREE), sets=SPENDS),
     "private_fig10": Section(
         private.private_fig10,
         Size((300,), THREE),
         partial(private.private_fig10, budgets=(p1.FEW_BUDGETS[0], p1.FEW_BUDGETS[-1])),
         few_steps=60,
+        sets=(*SPENDS, "max_step"),
     ),
-    "frontier": Section(front.frontier, Size((300,), FIVE)),
-    "frontier_table2": Section(front.frontier_table2, Size((300, 1200), FIVE), datasets=p2.DATASETS),
-    "frontier_cnn_tuning": Section(front.frontier_cnn_tuning, Size((300,), (0,)), datasets=p2.DATASETS),
-    "frontier_cnn": Section(front.frontier_cnn, Size((300,), FIVE), datasets=p2.DATASETS),
-    "survive_tuning": Section(survive.survive_tuning, Size((300,), (0,)), datasets=p2.DATASETS),
-    "survive_steps": Section(survive.survive_steps, Size((300,), FIVE), datasets=p2.DATASETS),
-    "survive_cap": Section(survive.survive_cap, Size((300,), FIVE), datasets=p2.DATASETS),
-    "survive_laplace_tuning": Section(survive.survive_laplace_tuning, Size((300,), (0,)), datasets=p2.DATASETS),
-    "survive_laplace": Section(survive.survive_laplace, Size((300,), FIVE), datasets=p2.DATASETS),
+    "frontier": Section(front.frontier, Size((300,), FIVE), sets=SPENDS),
+    "frontier_table2": Section(front.frontier_table2, Size((300, 1200), FIVE), datasets=p2.DATASETS, sets=SPENDS),
+    "frontier_cnn_tuning": Section(front.frontier_cnn_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS),
+    "frontier_cnn": Section(front.frontier_cnn, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS),
+    "survive_tuning": Section(survive.survive_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS),
+    "survive_steps": Section(survive.survive_steps, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS),
+    "survive_cap": Section(survive.survive_cap, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS),
+    "survive_laplace_tuning": Section(
+        survive.survive_laplace_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS
+    ),
+    "survive_laplace": Section(survive.survive_laplace, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS),
     "private_p2": Section(private.private_p2, Size((720, 4800), THREE), datasets=p2.DATASETS),
 }
 PROFILES = ("small", "reduced", "paper")
@@ -170,8 +190,9 @@ def plan(section: str, options: Options) -> list[Run]:
     for reading in options.readings or ():
         one_of(READINGS, readings=reading)
     size = size_of(section, options)
+    check_changes(section, options, size)
     runs = [
-        Run(label, config.replace(**dict(options.changes), seed=seed, secret_seed=is_secret(config, options)))
+        Run(label, own_config(config, options, seed))
         for label, config in labelled(section, options, size)
         for seed in size.seeds[: size.num_printed if config.reading == "printed" else None]
         if options.methods is None or config.method in options.methods
@@ -187,9 +208,55 @@ def plan(section: str, options: Options) -> list[Run]:
     return runs
 
 
-def is_secret(config: Config, options: Options) -> bool:
-    """Return whether a run's seed is to be secret: only private ones have something that a known seed would break."""
-    return options.secret and config.reading == "private"
+def own_config(config: Config, options: Options, seed: int) -> Config:
+    """Return a run of a section with what the options ask for, on the data that they name.
+
+    Only private runs have something that a known seed would break, so only they get a secret one.
+    """
+    values = {name: value for name, value in options.changes if takes(config, name)}
+    if options.colour and config.model in GREY:
+        values = {"model": "cifar_cnn", "activation": "relu", **values}
+    if options.num_train is not None:
+        num_train = int(0.9 * options.num_train) if config.split.endswith("validation") else options.num_train
+        values = {"batch_size": fitting_batch(config.batch_size, num_train), **values}
+        sampling_prob_for(values["batch_size"], num_train)
+    return config.replace(**values, seed=seed, secret_seed=options.secret and config.reading == "private")
+
+
+def takes(config: Config, name: str) -> bool:
+    """Return whether a field can be set in a run: not what is printed, and not what the run has none of."""
+    if config.reading == "printed" and name in AS_PRINTED:
+        return False
+    return name not in OPTIONAL or getattr(config, name) is not None
+
+
+def fitting_batch(batch_size: int, num_train: int) -> int:
+    """Return a batch size as planned, or a quarter of the data where that is more than half of them.
+
+    >>> fitting_batch(250, 1_000), fitting_batch(250, 60)
+    (250, 15)
+    """
+    return batch_size if 2 * batch_size <= num_train else max(1, num_train // 4)
+
+
+def check_changes(section: str, options: Options, size: Size) -> None:
+    """Refuse to set in all runs what the section sets differently in them: their names would be wrong.
+
+    Raises:
+        ValueError: the field, what the section has it at, and what to do instead.
+    """
+    planned = [config for _, config in labelled(section, options, size)]
+    for name, value in options.changes:
+        one_of(Config.__dataclass_fields__, parameter=name)
+        found = list(dict.fromkeys(getattr(config, name) for config in planned if takes(config, name)))
+        if len(found) == 1 and (name not in SECTIONS[section].sets or found == [value]):
+            continue
+        has = ", ".join(repr(one) for one in found[:5]) + (", ..." if len(found) > 5 else "")
+        raise ValueError(
+            f"{name}={value!r} cannot be set in section {section!r}, "
+            + (f"which sets it itself (to {has}) and names its runs by it" if found else "none of whose runs has one")
+            + "; leave it out, or train a Config of your own with training.train"
+        )
 
 
 def labelled(section: str, options: Options, size: Size) -> list[tuple[str, Config]]:

@@ -136,7 +136,8 @@ def test_a_notebook_with_a_misspelt_parameter_is_refused():
 
 def test_fields_of_config_are_set_in_every_run():
     study = prepare(SECTION, num_steps=3, learning_rate=0.125, batch_size=None)
-    assert {planned.config.learning_rate for planned in study.runs} == {0.125}
+    rebuilt = [planned.config for planned in study.runs if planned.config.reading != "printed"]
+    assert {config.learning_rate for config in rebuilt} == {0.125}
     assert {planned.config.batch_size for planned in study.runs} == {250}  # None takes the preset's
 
 
@@ -192,7 +193,7 @@ def test_an_interrupted_sweep_keeps_what_was_finished_and_goes_on_there(own, tmp
     monkeypatch.setattr(recording, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep_all(own, tmp_path)
-    (kept,) = tmp_path.rglob("*.*")
+    (kept,) = tmp_path.rglob("*.json")
     before = kept.read_bytes()
     records = sweep_all(own, tmp_path)
     assert calls == [0, 1, 1, 2]
@@ -279,6 +280,111 @@ def test_a_killed_process_leaves_only_whole_records_and_the_next_goes_on(own, st
     assert len(finished) == 40
     assert len(trained) == 40 - len(kept)
     assert all(path.read_bytes() == before for path, before in kept.items())
+
+
+def sweep_in_processes(own, store, count, runs):
+    """Start several processes that want the same runs and return what they said."""
+    command = [sys.executable, "-m", "cnndp", "run", SECTION, "--dataset", own, "--device", "cpu", "-p", "batch_size=8"]
+    command += ["-p", "num_steps=3", "-p", f"seeds={list(range(runs))}", "-p", "methods=['cnn']"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment}
+    started = [subprocess.Popen(command, **pipes) for _ in range(count)]
+    return [(process.communicate(timeout=240)[0], process.returncode) for process in started]
+
+
+def test_two_sweeps_on_one_store_share_the_work_and_train_nothing_twice(own, store, trained):
+    ended = sweep_in_processes(own, store, 3, 12)
+    assert [status for _, status in ended] == [0, 0, 0], ended
+    assert len(list(store.glob("*/*/*.json"))) == 12
+    dates = {path: path.stat().st_mtime_ns for path in store.glob("*/*/*.json")}
+    assert len(run(prepare(SECTION, dataset=own, seeds=list(range(12)), methods=["cnn"], **SMALL))) == 12
+    assert trained == []
+    assert {path: path.stat().st_mtime_ns for path in store.glob("*/*/*.json")} == dates
+
+
+def test_a_run_that_another_trains_is_waited_for_and_taken(own, tmp_path, monkeypatch):
+    """The lock is held elsewhere at first; when it is free the record is there, and training again is a failure."""
+    wanted = configs(own)
+    held = results.lock_of(tmp_path, wanted[0])
+    order = []
+
+    def make(config, *arguments, **options):
+        order.append(config.seed)
+        if len(order) == 2:  # both others are done: now the first one's owner ends
+            results.save(made[wanted[0].digest], results.path_for(tmp_path, SECTION, wanted[0]))
+            held.release()
+        return made[config.digest]
+
+    made = {config.digest: recording.make_record(config, data.load(own), SECTION, CPU) for config in wanted}
+    monkeypatch.setattr(experiment, "make_record", make)
+    held.acquire()
+    found = sweep_all(own, tmp_path)
+    assert [record["digest"] for record in found] == [config.digest for config in wanted]
+    assert order == [config.seed for config in wanted[1:]]
+
+
+def test_a_lock_is_free_again_after_an_error(own, tmp_path, monkeypatch):
+    def broken(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "make_record", broken)
+    with pytest.raises(KeyboardInterrupt):
+        sweep_all(own, tmp_path)
+    for config in configs(own):
+        results.lock_of(tmp_path, config).acquire(blocking=False)
+
+
+# What a section sets itself, and sizes that follow the data
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        ("private_fig07_08", {"target_epsilon": 0.5}, r"target_epsilon=0\.5 cannot be set .* \(to 1\.0, 8\.0\)"),
+        ("private_fig09", {"target_epsilon": 0.5}, r"target_epsilon=0\.5 cannot be set"),
+        ("fig10_thresholds", {"max_step": 0.5}, r"max_step=0\.5 cannot be set .* \(to 0\.01, 0\.1, 1\.0\)"),
+        ("frontier", {"learning_rate": 1.0}, r"learning_rate=1\.0 cannot be set"),
+        ("fig07_ablation", {"mechanism": "gaussian"}, r"mechanism='gaussian' cannot be set"),
+        ("fig07_ablation", {"clip_norm": 1.0}, r"clip_norm=1\.0 cannot be set .* none of whose runs has one"),
+    ],
+)
+def test_what_a_section_sets_itself_is_refused(section, changes, message):
+    with pytest.raises(ValueError, match=message):
+        prepare(section, dataset="mnist", profile="paper", **changes)
+
+
+def test_a_field_that_all_runs_share_is_set_and_what_is_printed_stays():
+    study = prepare("fig07_ablation", dataset="mnist", learning_rate=0.1, momentum=0.5)
+    rates = {run.config.reading: set() for run in study.runs}
+    for run_ in study.runs:
+        rates[run_.config.reading].add(run_.config.learning_rate)
+    assert rates == {"reconstructed": {0.1}, "printed": {0.001}}
+    budget = prepare("fig08_loss", dataset="mnist", total_epsilon=50.0)
+    totals = {run_.label: run_.config.total_epsilon for run_ in budget.runs}
+    assert totals["noise-free"] is None  # has no budget
+    assert totals["DP-SGD"] == totals["CNN-DP-GAN"] == 50.0
+    assert totals["CNN-DP-GAN (printed)"] != 50.0
+
+
+def test_batches_follow_data_of_ones_own(own):
+    for section in ("fig07_ablation", "private_p2", "frontier", "frontier_cnn", "survive_tuning"):
+        study = prepare(section, dataset=own)
+        sizes = {run.config.batch_size for run in study.runs}
+        assert sizes == {9} if section == "survive_tuning" else {10}  # a quarter of 36 and of 40 images
+    given = prepare("fig07_ablation", dataset=own, batch_size=33)
+    assert {run.config.batch_size for run in given.runs} == {33}
+    with pytest.raises(ValueError, match="batch_size=41 is larger than the 40 training examples"):
+        prepare("fig07_ablation", dataset=own, batch_size=41)
+
+
+def test_colour_files_keep_the_linear_model_of_the_frontier(tmp_path):
+    source = write_npz(tmp_path / "colour.npz", (32, 32, 3))
+    models = {
+        section: {run.config.model for run in prepare(section, dataset=source).runs}
+        for section in ("frontier", "frontier_cnn", "fig07_ablation", "private_p2")
+    }
+    assert models["frontier"] == {"scattering_linear"}
+    assert models["frontier_cnn"] == models["fig07_ablation"] == models["private_p2"] == {"cifar_cnn"}
 
 
 # A user's own images
