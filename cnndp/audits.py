@@ -16,7 +16,7 @@ from cnndp.checks import at_least, one_of
 from cnndp.config import Config
 from cnndp.controls import AUDIT, CONTROLS, CORRECT, GUARD, LOSS_AUDIT, Control
 from cnndp.data import Images
-from cnndp.experiment import plain_values
+from cnndp.experiment import check_parameters
 from cnndp.membership import attack
 from cnndp.presets import preset
 from cnndp.progress import progress_bar
@@ -119,9 +119,7 @@ def from_notebook(namespace: Mapping[str, Any]) -> dict[str, Record]:
         ValueError: an unknown parameter.
         results.RecordError: audits that are not stored, or were changed.
     """
-    given = plain_values(namespace)
-    for name in given:
-        one_of(("measure", "seeds"), parameter=name)
+    given = check_parameters(namespace, "measure", "seeds")
     if given["measure"]:
         return {kind: make(kind, given["seeds"]) for kind in KINDS}
     return {kind: results.load(path_for(results.default_root(), kind)) for kind in KINDS}

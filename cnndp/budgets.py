@@ -14,7 +14,7 @@ from cnndp.accounting import laplace_epsilon
 from cnndp.batches import steps_per_epoch
 from cnndp.budget import Budget, budget_for_total, budget_through, step_epsilon, total_epsilon
 from cnndp.checks import one_of
-from cnndp.experiment import plain_values
+from cnndp.experiment import check_parameters
 from cnndp.presets import table_one
 from cnndp.report import pretty, table
 from cnndp.sections_p1 import NUM_TRAIN
@@ -106,9 +106,7 @@ def conditional_epsilon(per_step: float, num_steps: int, sampling_prob: float) -
 
 def check_notebook(namespace: Mapping[str, Any]) -> None:
     """Stop a notebook whose parameters are not a dataset of Table II."""
-    given = plain_values(namespace)
-    for name in given:
-        one_of(("dataset",), parameter=name)
+    given = check_parameters(namespace, "dataset")
     one_of(paper.TABLE_II, dataset=given["dataset"])
 
 

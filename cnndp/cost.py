@@ -12,7 +12,7 @@ from cnndp.benchmark import NETWORKS, VARIANTS, measure, path_for, problem
 from cnndp.checks import one_of
 from cnndp.clipping import PHYSICAL_BATCH, example_clipped_sum
 from cnndp.engine import floats_per_example
-from cnndp.experiment import pick_device, plain_values
+from cnndp.experiment import check_parameters, pick_device
 from cnndp.gradients import flatten
 from cnndp.losses import cross_entropy
 from cnndp.report import table
@@ -51,9 +51,7 @@ def from_notebook(namespace: Mapping[str, Any]) -> Record:
         ValueError: an unknown parameter or machine.
         results.RecordError: no benchmark is stored.
     """
-    given = plain_values(namespace)
-    for name in given:
-        one_of(("machine", "measure", "repeats", "device"), parameter=name)
+    given = check_parameters(namespace, "machine", "measure", "repeats", "device")
     root = results.default_root()
     if given["measure"]:
         record = measure(pick_device(given["device"]), repeats=given["repeats"])

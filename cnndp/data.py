@@ -35,6 +35,8 @@ __all__ = [
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
 SPLITS = ("8:2", "8:2 validation", "official", "official validation")
+NUM_IMAGES = {"mnist": 70_000, "fashion_mnist": 70_000, "cifar10": 60_000, "digits": 1_797}
+NUM_OFFICIAL = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}  # training images
 SIDE = {1: 28, 3: 32}  # channels -> height and width the networks take
 RESIZE_CHUNK = 1000  # images resized at once: bounds the memory of the float copies
 
@@ -207,6 +209,21 @@ def split_rows(whole: Whole, split: str, split_seed: int = 0) -> tuple[Tensor, T
     if official:  # the rows of "8:2" are permuted already
         train = torch.randperm(len(train), generator=torch.Generator().manual_seed(split_seed))
     return train[: int(0.9 * len(train))], train[int(0.9 * len(train)) :]
+
+
+def split_sizes(dataset: str, split: str) -> tuple[int, int] | None:
+    """Return how many training and test images a named dataset has under a split; None for others, without reading.
+
+    >>> split_sizes("mnist", "8:2"), split_sizes("mnist", "official validation"), split_sizes("yours", "8:2")
+    ((56000, 14000), (54000, 6000), None)
+    """
+    official = split.startswith("official")
+    if dataset not in (NUM_OFFICIAL if official else NUM_IMAGES):
+        return None
+    num_train = NUM_OFFICIAL[dataset] if official else int(0.8 * NUM_IMAGES[dataset])
+    if split.endswith(" validation"):
+        return int(0.9 * num_train), num_train - int(0.9 * num_train)
+    return num_train, NUM_IMAGES[dataset] - num_train
 
 
 def name_of(dataset: str) -> str:

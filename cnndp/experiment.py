@@ -70,6 +70,22 @@ def from_notebook(section: str, namespace: Mapping[str, Any]) -> Experiment:
     return prepare(section, **plain_values(namespace))
 
 
+def check_parameters(namespace: Mapping[str, Any], *known: str) -> dict[str, Any]:
+    """Return the parameters of a notebook that is no section.
+
+    Args:
+        namespace: the notebook's `globals()`, right after the parameters cell.
+        known: the names that it has.
+
+    Raises:
+        ValueError: a name that it does not have; a misspelt one would otherwise be ignored.
+    """
+    given = plain_values(namespace)
+    for name in given:
+        one_of(known, parameter=name)
+    return given
+
+
 def plain_values(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a parameters cell has set: the public names of a notebook's `globals()` with plain values."""
     plain = (bool, int, float, str, list, tuple, dict, type(None))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cnndp.experiment import Result
 from cnndp.methods import noise_std
 from cnndp.models import num_params
-from cnndp.plots import band, columns_of, legend_below, panels, style
+from cnndp.plots import band, columns_of, legend_below, nothing, panels, style
 from cnndp.report import by_label, spread, table
 from cnndp.results import Record
 
@@ -67,8 +67,10 @@ def drivers(results: Sequence[Result]) -> Figure:
         results: of section eq06_11_polyak.
     """
     polyak = polyak_runs(results)
+    if not polyak:
+        return nothing("Not drawn: no run with a Polyak step is at hand; add 'cnn_dp_gan_polyak' to methods.")
     chosen = list(dict.fromkeys([*list(polyak)[:1], *list(polyak)[-1:]]))
-    figure, axes = panels(max(1, len(chosen)), height=4.2)
+    figure, axes = panels(len(chosen), height=4.2)
     for panel, label in zip(axes, chosen, strict=False):
         records = polyak[label]
         steps, gradients = columns_of(records, "gradient_norm")
@@ -123,8 +125,13 @@ def changes(record: Record) -> tuple[float, float, float]:
 
 def drivers_table(results: Sequence[Result]) -> str:
     """Return a Markdown table of `changes` for each run of `polyak_runs`, mean ± std (n)."""
+    runs = polyak_runs(results)
+    if not runs:
+        return "No run with a Polyak step is at hand, so nothing can be said of what drives it."
+    if any(record["history"]["step"][-1] < WARM for records in runs.values() for record in records):
+        return f"Runs of fewer than {WARM} steps have no first and last third to compare."
     rows = []
-    for label, records in polyak_runs(results).items():
+    for label, records in runs.items():
         loss, norm, noise = zip(*(changes(record) for record in records), strict=True)
         quotient = [one / other for one, other in zip(loss, norm, strict=True)]
         rows.append([label, *map(spread, (loss, norm, quotient)), spread([100 * value for value in noise], digits=0)])

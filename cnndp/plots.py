@@ -44,6 +44,16 @@ def panels(columns: int, height: float = 3.6, **options: Any) -> tuple[Figure, l
     return figure, list(axes[0])
 
 
+def nothing(text: str) -> Figure:
+    """Return a figure that says what is missing for the one that belongs here."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.2, 1.6), layout="constrained")
+        axes = figure.subplots()
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", wrap=True)
+    return figure
+
+
 def png(figure: Figure) -> bytes:
     """Return the figure as PNG of 256 colours: the same bytes for the same figure, so an unchanged page stays so.
 

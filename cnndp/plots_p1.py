@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cnndp.budget import Budget, total_epsilon
 from cnndp.experiment import Result
-from cnndp.plots import COLOURS, STYLE, columns_of, legend_below, mean_and_std, panels, style
+from cnndp.plots import COLOURS, STYLE, columns_of, legend_below, mean_and_std, nothing, panels, style
 from cnndp.report import budget_of, by_label
 from cnndp.results import Record
 from cnndp.sections_p1 import THRESHOLDS
@@ -26,10 +26,14 @@ def accuracy_lost(results: Sequence[Result], stated: Mapping[str, Mapping[str, f
         results: of section fig08_loss, seeds paired with those of the noise-free runs.
         stated: P1's numbers by panel ("train", "test") and label, drawn as open circles at the last step.
     """
-    figure, axes = panels(2, height=4.2, sharey=True)
     grouped = by_label(results)
+    if REFERENCE not in grouped:
+        return nothing("Not drawn: losses are against the network without noise; add 'cnn' to methods.")
+    figure, axes = panels(2, height=4.2, sharey=True)
     reference = {record["config"]["seed"]: record for record in grouped[REFERENCE]}
     labels = [label for label in grouped if label != REFERENCE and "printed" not in label]
+    if not labels:
+        return nothing("Not drawn: no method with noise is among the runs at hand.")
     for panel, part, title in zip(axes, ("train", "test"), ("(a) training images", "(b) test images"), strict=True):
         for index, label in enumerate(labels):
             steps, lost = losses(grouped[label], reference, f"{part}_accuracy")
@@ -62,13 +66,15 @@ def by_length(results: Sequence[Result], stated: Mapping[str, float]) -> Figure:
         results: of section fig09_comparison or private_fig09, labels "METHOD, T = ...".
         stated: P1's means over T by method, drawn as open circles.
     """
-    figure, (left, right) = panels(2, height=4.4)
     finals: dict[str, dict[int, list[float]]] = {}
     for label, record in results:
         name = label.rsplit(", T = ", 1)[0].removesuffix(SAME)
         if "printed" not in name and "total" not in name:
             per_length = finals.setdefault(name, {})
             per_length.setdefault(record["config"]["num_steps"], []).append(record["final"]["test_accuracy"])
+    if not finals:
+        return nothing("Not drawn: no reconstructed run is among those at hand; the table has the printed ones.")
+    figure, (left, right) = panels(2, height=4.4)
     for index, (name, per_length) in enumerate(finals.items()):
         lengths = sorted(per_length)
         means, spreads = zip(*(mean_and_std(per_length[length]) for length in lengths), strict=True)
@@ -94,6 +100,8 @@ def by_length(results: Sequence[Result], stated: Mapping[str, float]) -> Figure:
 def thresholds(results: Sequence[Result]) -> Figure:
     """Draw Fig. 10: test accuracy against the iteration, one panel a threshold, one line a budget of a step."""
     grouped = by_label(results)
+    if not any(label.startswith("threshold") for label in grouped):
+        return nothing("Not drawn: no run with a threshold is at hand; add 'cnn_dp_gan_polyak' to methods.")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 3.8), layout="constrained")
         axes = figure.subplots(1, len(THRESHOLDS), sharey=True)
@@ -105,8 +113,9 @@ def thresholds(results: Sequence[Result]) -> Figure:
             if records:
                 steps, values = columns_of(records, "test_accuracy")
                 panel.plot(steps, values.mean(axis=0), color=colour, label=f"{budget:g}")
-        steps, values = columns_of(grouped[REFERENCE], "test_accuracy")
-        panel.plot(steps, values.mean(axis=0), color="0.5", linestyle=":", label=REFERENCE)
+        if REFERENCE in grouped:
+            steps, values = columns_of(grouped[REFERENCE], "test_accuracy")
+            panel.plot(steps, values.mean(axis=0), color="0.5", linestyle=":", label=REFERENCE)
         panel.set(title=f"({letter}) threshold {threshold:g}", xlabel="iteration", ylim=(0, 103))
     axes[0].set_ylabel("test accuracy (%)")
     handles, labels = axes[0].get_legend_handles_labels()
@@ -118,9 +127,11 @@ def thresholds(results: Sequence[Result]) -> Figure:
 
 def interaction(results: Sequence[Result]) -> Figure:
     """Draw final accuracy against the budget of a step, one line a threshold: crossing lines are an interaction."""
+    grouped = by_label(results)
+    if not any(label.startswith("threshold") for label in grouped):
+        return nothing("Not drawn: no run with a threshold is at hand.")
     figure, (axes,) = panels(1, height=3.6)
     figure.set_figwidth(6.5)
-    grouped = by_label(results)
     for index, threshold in enumerate(THRESHOLDS):
         chosen = [records for label, records in grouped.items() if label.startswith(f"threshold {threshold:g}, ")]
         finals = [[record["final"]["test_accuracy"] for record in records] for records in chosen]

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnndp.accounting import rdp_epsilon
+from cnndp.checks import at_least
 from cnndp.config import Config
 from cnndp.data import Images
 from cnndp.experiment import Result
@@ -47,6 +48,7 @@ def class_counts(images: Images) -> Figure:
 
 def samples(images: Images, per_class: int = 8) -> Figure:
     """Draw the first training images of each class, one row a class."""
+    at_least(1, per_class=per_class)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(0.62 * per_class + 1.6, 0.62 * images.num_classes), layout="constrained")
         grid = figure.subplots(images.num_classes, per_class, squeeze=False)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from cnndp.experiment import Result
 from cnndp.paper import diverged_at
-from cnndp.plots import STYLE, band, legend_below, mean_and_std, panels, style
+from cnndp.plots import STYLE, band, legend_below, mean_and_std, nothing, panels, style
 from cnndp.report import STATISTICS, by_label
 
 PRIVATE = re.compile(r"(?P<name>.+) \((?P<panel>private, [^)]+)\)")
@@ -122,7 +122,11 @@ def by_cap(results: Sequence[Result]) -> Figure:
             key = float(found[1]), record["privacy"]["exact_epsilon"]
             points = curves[record["config"]["mechanism"]].setdefault(key, {})
             points.setdefault(record["config"]["max_step"], []).append(STATISTICS["final"](record))
-    figure, axes = panels(2, height=4.4, sharey=True)
+    curves = {mechanism: lines for mechanism, lines in curves.items() if lines}
+    if not curves:
+        return nothing("Not drawn: no private run with a cap is at hand; add 'cnn_dp_gan_polyak' to methods.")
+    figure, axes = panels(len(curves), height=4.4, sharey=True)
+    figure.set_figwidth(max(SINGLE, figure.get_figwidth()))
     for axis, (mechanism, lines) in zip(axes, curves.items(), strict=True):
         colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, max(1, len(lines))))
         for ((budget, exact), points), colour in zip(sorted(lines.items()), colours, strict=False):

@@ -14,6 +14,7 @@ from cnndp import sections_survive as survive
 from cnndp.batches import sampling_prob_for, steps_per_epoch
 from cnndp.checks import at_least, one_of
 from cnndp.config import READINGS, Config
+from cnndp.data import split_sizes
 from cnndp.presets import METHODS, PRINTED, PRINTED_FIELDS, preset, table_one
 from cnndp.sections_p1 import NOISE_FACTOR, NUM_TRAIN, Labelled
 
@@ -216,10 +217,13 @@ def own_config(config: Config, options: Options, seed: int) -> Config:
     values = {name: value for name, value in options.changes if takes(config, name)}
     if options.colour and config.model in GREY:
         values = {"model": "cifar_cnn", "activation": "relu", **values}
+    known = split_sizes(options.dataset, config.split)
     if options.num_train is not None:
         num_train = int(0.9 * options.num_train) if config.split.endswith("validation") else options.num_train
         values = {"batch_size": fitting_batch(config.batch_size, num_train), **values}
         sampling_prob_for(values["batch_size"], num_train)
+    elif known and "batch_size" in values:
+        sampling_prob_for(values["batch_size"], known[0])
     return config.replace(**values, seed=seed, secret_seed=options.secret and config.reading == "private")
 
 

@@ -15,6 +15,7 @@ from scipy import stats
 
 from cnndp import results
 from cnndp.config import NUMERICS_VERSION, Config
+from cnndp.data import split_sizes
 from cnndp.methods import Method, compose, scale_part
 from cnndp.private import intended, one_off
 from cnndp.recording import repriced, significant
@@ -22,8 +23,6 @@ from cnndp.replay import each_scale
 from cnndp.results import Record
 from cnndp.training import NUM_EVALUATED, TRACE_STEPS, evaluated_after
 
-NUM_IMAGES = {"mnist": 70_000, "fashion_mnist": 70_000, "cifar10": 60_000, "digits": 1_797}
-NUM_OFFICIAL = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}  # training images
 CHANCE = 1e-6  # of a random sample as far from the whole as this
 SCALE_TOLERANCE = 5e-3  # another machine may end calibration a little elsewhere, by no more than its tolerance
 PRICE_TOLERANCE = 1e-3
@@ -31,21 +30,8 @@ PRICES = ("exact_epsilon", "pure_epsilon", "renyi_epsilon")
 
 
 def sizes_of(config: Config) -> tuple[int, int] | None:
-    """Return how many training and test images a run had; None for a dataset that the code does not know.
-
-    >>> sizes_of(Config(method="cnn", reading="reconstructed", dataset="mnist", num_steps=1))
-    (56000, 14000)
-    """
-    if config.dataset not in NUM_IMAGES:
-        return None
-    count = NUM_IMAGES[config.dataset]
-    official = config.split.startswith("official")
-    if official and config.dataset not in NUM_OFFICIAL:
-        return None
-    num_train = NUM_OFFICIAL[config.dataset] if official else int(0.8 * count)
-    if config.split.endswith(" validation"):
-        return int(0.9 * num_train), num_train - int(0.9 * num_train)
-    return num_train, count - num_train
+    """Return how many training and test images a run had; None for a dataset that the code does not know."""
+    return split_sizes(config.dataset, config.split)
 
 
 # Each yields what is wrong.

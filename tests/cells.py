@@ -1,0 +1,38 @@
+"""Notebooks in this process: their code cells, one after the other, without a kernel."""
+
+import ast
+import io
+
+import nbformat
+
+from cnndp import plots
+
+LOW = 40  # dots per inch: enough to draw everything, and fast
+
+
+def low_resolution(figure):
+    """Draw a figure as `plots.png` does, with few dots."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=LOW)
+    return drawn.getvalue()
+
+
+def execute(path, monkeypatch, **parameters):
+    """Run the code cells of a notebook with these parameters; return what its cells showed, as texts.
+
+    The last expression of a cell counts, as in Jupyter, and figures are drawn in low resolution.
+    """
+    monkeypatch.setattr(plots, "png", low_resolution)
+    namespace, shown = {}, []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type != "code":
+            continue
+        body = ast.parse(cell.source).body
+        last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+        exec(compile(ast.Module(body, []), path.name, "exec"), namespace)
+        if last is not None:
+            value = eval(compile(ast.Expression(last.value), path.name, "eval"), namespace)
+            shown.append(getattr(value, "data", value))
+        if "parameters" in cell.metadata.get("tags", []):
+            namespace.update(parameters)
+    return [one for one in shown if isinstance(one, str)]

@@ -1,0 +1,103 @@
+"""Every notebook with every choice a reader can make: it shows what there is, or stops with one sentence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cells import execute
+
+from cnndp.presets import METHODS
+from cnndp.sections import SECTIONS, NoRuns, Options, plan
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+LONG = {"private_tuning", "survive_tuning", "survive_laplace_tuning"}  # many private runs, each with a noise of its own
+CASES = [
+    *((f"T = {steps}", {"num_steps": steps}) for steps in (1, 2, 10)),
+    ("two seeds", {"seeds": [0, 3]}),
+    *((name, {"methods": [name]}) for name in METHODS),
+    ("two methods", {"methods": ["cnn", "cnn_dp_gan"]}),  # the example in every parameters cell
+    *((name, {"readings": [name]}) for name in ("printed", "reconstructed", "private")),
+    ("colour", {"dataset": "colour.npz"}),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a folder with a grey and a colour file of three classes, and a store that the tests of it share."""
+    folder = tmp_path_factory.mktemp("subsets")
+    rng = np.random.default_rng(0)
+    for name, shape in (("grey", (28, 28)), ("colour", (32, 32, 3))):
+        x = rng.integers(0, 256, (80, *shape), dtype=np.uint8)
+        np.savez(folder / f"{name}.npz", x=x, y=np.arange(80) % 3)
+    return folder
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize(("name", "given"), CASES, ids=[name for name, _ in CASES])
+def test_a_notebook_takes_every_choice(place, monkeypatch, capsys, section, name, given):
+    if section in LONG and name not in ("T = 2", "dp_sgd"):
+        pytest.skip("a tuning page: one look at all its runs, and at one method")
+    monkeypatch.setenv("CNNDP_RESULTS", str(place / "store"))
+    monkeypatch.chdir(place)
+    parameters = {"dataset": "grey.npz", "num_steps": 2, **given}
+    if not leaves_runs(section, given):
+        with pytest.raises(NoRuns, match=rf"leave no run in section '{section}'"):
+            execute(NOTEBOOKS / f"{section}.ipynb", monkeypatch, **parameters)
+        return
+    shown = execute(NOTEBOOKS / f"{section}.ipynb", monkeypatch, **parameters)
+    text = "\n".join(shown)
+    assert "*Source.*" in text
+    assert "Guarantee**" in text or "No guarantee**" in text
+    assert capsys.readouterr().out.rstrip().endswith(("pass", "which was not kept"))
+    assert "nan" not in text.replace("nan)", "")
+
+
+def leaves_runs(section, given):
+    """Return whether a choice of methods and readings leaves a section anything to run."""
+    filters = {key: tuple(value) for key, value in given.items() if key in ("methods", "readings")}
+    try:
+        return bool(plan(section, Options("npz-grey-0", num_steps=2, **filters)))
+    except NoRuns:
+        return False
+
+
+# Pages without sections
+
+
+@pytest.mark.parametrize("page", ["fig01_06_mechanisms", "p2_fig05_network"])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_a_page_of_diagrams_takes_both_activations(monkeypatch, page, activation):
+    execute(NOTEBOOKS / f"{page}.ipynb", monkeypatch, activation=activation)
+
+
+@pytest.mark.parametrize("per_class", [1, 3])
+def test_the_page_of_the_data_takes_any_file(place, monkeypatch, per_class):
+    monkeypatch.chdir(place)
+    for name in ("grey.npz", "colour.npz"):
+        execute(NOTEBOOKS / "p2_fig03_04_data.ipynb", monkeypatch, dataset=name, per_class=per_class)
+
+
+@pytest.mark.parametrize(
+    ("page", "given", "message"),
+    [
+        ("your_own_plan", {"target_eps": 2.0}, r"parameter='target_eps' is not known; did you mean 'target_epsilon'"),
+        ("your_own_plan", {"target_epsilon": -1.0}, "target_epsilon=-1.0 must be a finite number above 0"),
+        ("your_own_plan", {"batch_size": 2000}, "batch_size=2000 is larger than the 1437 training examples"),
+        ("p2_fig03_04_data", {"perclass": 3}, "parameter='perclass' is not known; did you mean 'per_class'"),
+        ("p2_fig03_04_data", {"per_class": 0}, "per_class=0 must be a whole number; the smallest allowed is 1"),
+        ("p2_fig05_network", {"activations": "relu"}, "parameter='activations' is not known"),
+        ("p2_fig05_network", {"activation": "gelu"}, "activation='gelu' is not known; .*Known: tanh, relu"),
+        ("fig01_06_mechanisms", {"dataset": "mnist"}, "parameter='dataset' is not known"),
+        ("table2_budgets", {"datset": "mnist"}, "parameter='datset' is not known; did you mean 'dataset'"),
+        ("audit", {"seed": 1}, "parameter='seed' is not known; did you mean 'seeds'"),
+        ("cost_of_privacy", {"repeat": 1}, "parameter='repeat' is not known; did you mean 'repeats'"),
+        (
+            "fig07_ablation",
+            {"learningrate": 1.0},
+            "parameter='learningrate' is not known; did you mean 'learning_rate'",
+        ),
+    ],
+)
+def test_every_page_refuses_what_it_does_not_have(monkeypatch, page, given, message):
+    with pytest.raises(ValueError, match=message):
+        execute(NOTEBOOKS / f"{page}.ipynb", monkeypatch, **given)
