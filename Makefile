@@ -1,4 +1,5 @@
 # make book   set up .venv, get the data, execute the notebooks, build the book strictly
+#             DATASET=yours.npz adds pages of your own data, PARAMETERS="-p num_steps=30" sets what they run with
 # make test   the same set-up, then everything that CI checks
 # make paper  train every run that the book can show and that is not recorded yet; CIFAR-10 in its reduced size
 # make bench  measure what a private step costs on this machine, about 10 minutes on 2 cores
@@ -6,6 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DATASET ?=
+PARAMETERS ?=
 JOBS ?= 2
 
 .PHONY: bench book test lint notebooks html paper clean check-python
@@ -14,7 +16,7 @@ book: notebooks html
 
 notebooks: $(READY)
 	$(BIN)/python -m cnndp data
-	$(BIN)/python notebooks/run.py --jobs $(JOBS) $(if $(DATASET),--dataset "$(DATASET)")
+	$(BIN)/python notebooks/run.py --jobs $(JOBS) $(if $(DATASET),--dataset "$(DATASET)" $(PARAMETERS))
 	$(BIN)/python book/readme.py
 
 html: $(READY)
@@ -30,12 +32,14 @@ test: $(READY)
 	$(MAKE) lint
 	$(BIN)/python -m pytest -c tests/pytest.ini --rootdir . --doctest-modules cnndp tests -q
 	$(BIN)/python -m cnndp replay --cover
+	$(BIN)/python -m cnndp replay --full --draw 120
 	$(MAKE) book
 	git diff --exit-code -- notebooks/runs README.md _toc.yml
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python book/check_prose.py
 	$(BIN)/mypy
 
 paper: $(READY)

@@ -21,7 +21,11 @@ PARAMETERS = click.option(
 )
 
 
+BOOK = click.option("--book", is_flag=True, help="Replace what the book shows; else it stands beside that.")
+
 SAMPLE_EXAMPLES = 2_560  # that each record of a cover is trained on again: 10 steps of 256, but 2 of 1,500
+
+OPTION = {"dataset": "datasets", "profile": "profile", "device": "device"}  # that stand for a parameter
 
 
 @click.group()
@@ -48,9 +52,10 @@ def data_command(names: tuple[str, ...]) -> None:
 @PARAMETERS
 def run(section: str, dataset: str, profile: str, device: str, refresh: bool, parameters: tuple[str, ...]) -> None:
     """Run the experiments of SECTION; what is recorded already is not repeated."""
-    prepared = experiment.prepare(
-        section, dataset=dataset, profile=profile, device=device, refresh=refresh, **parse(parameters)
-    )
+    given = parse(parameters)
+    if twice := sorted({"dataset", "profile", "device", "refresh"} & given.keys()):
+        raise ValueError(f"-p {twice[0]}={given[twice[0]]!r}: run has an option for that; use --{twice[0]}")
+    prepared = experiment.prepare(section, dataset=dataset, profile=profile, device=device, refresh=refresh, **given)
     click.echo(summary(experiment.run(prepared)))
 
 
@@ -61,10 +66,13 @@ def run(section: str, dataset: str, profile: str, device: str, refresh: bool, pa
 @PARAMETERS
 def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...]) -> None:
     """Run all sections on all DATASETS; interrupt it at will, a second call goes on."""
+    given = parse(parameters)
+    if twice := sorted({"dataset", "profile", "device"} & given.keys()):
+        raise ValueError(f"-p {twice[0]}={given[twice[0]]!r}: sweep has an option for that; use --{OPTION[twice[0]]}")
     for name in datasets.split(","):
         for section in SECTIONS:
             click.echo(f"{section} on {name}")
-            options = {"dataset": name, "profile": profile, "device": device, **parse(parameters)}
+            options = {"dataset": name, "profile": profile, "device": device, **given}
             try:
                 prepared = experiment.prepare(section, **options)
             except NoRuns as nothing:
@@ -77,25 +85,32 @@ def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...])
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--repeats", default=15, show_default=True, help="Turns of each variant; the spread is over these.")
 @click.option("--threads", default=None, type=click.IntRange(1), help="On a CPU; torch's own choice without it.")
-def bench(device: str, repeats: int, threads: int | None) -> None:
+@BOOK
+def bench(device: str, repeats: int, threads: int | None, book: bool) -> None:
     """Measure what a private step costs on this machine, beside ordinary SGD and Opacus."""
     if threads:
         torch.set_num_threads(threads)
     record = benchmark.measure(experiment.pick_device(device), repeats=repeats)
-    path = results.save(record, benchmark.path_for(results.default_root(), record), refresh=True)
+    path = results.save(record, benchmark.path_for(results.default_root(), record, own=not book), refresh=True)
     click.echo(f"{cost.all_tables(record)}\n\n{cost.targets_table(record)}\n\nwritten to {path}")
 
 
 @main.command("audit")
 @click.argument("kinds", nargs=-1)
 @click.option("--seeds", default=None, type=click.IntRange(1), help="For each audit; the book's numbers without it.")
-def audit_command(kinds: tuple[str, ...], seeds: int | None) -> None:
-    """Attack private runs and planted mistakes, on digits, and store what was found: about 20 minutes for all KINDS."""
+@BOOK
+def audit_command(kinds: tuple[str, ...], seeds: int | None, book: bool) -> None:
+    """Attack private runs and planted mistakes, on digits, and store what was found: about 20 minutes for all KINDS.
+
+    What is found stands beside what the book shows.
+    """
+    if book and seeds is not None:
+        raise click.UsageError("--book takes the book's numbers of seeds; leave --seeds out")
     from cnndp import audits  # here, since its libraries are slow to import
 
     for kind in kinds or audits.KINDS:
         record = audits.make(kind, seeds)
-        path = results.save(record, audits.path_for(results.default_root(), kind), refresh=True)
+        path = results.save(record, audits.path_for(results.default_root(), kind, own=not book), refresh=True)
         click.echo(f"{audits.source(record)}\nwritten to {path}")
 
 

@@ -104,9 +104,15 @@ def make(kind: str, seeds: int | None = None) -> Record:
     return {"kind": kind, "rows": rows, "provenance": provenance.describe(torch.device("cpu"), seconds, images.sha256)}
 
 
-def path_for(root: Path, kind: str) -> Path:
-    """Return the file of one kind of audit: <root>/audits/<kind>.json."""
-    return root / "audits" / f"{kind}.json"
+def path_for(root: Path, kind: str, *, own: bool = False) -> Path:
+    """Return the file of one kind of audit: <root>/audits/<kind>.json, or <root>/own/audit-<kind>.json.
+
+    Args:
+        root: the run store.
+        kind: a key of `KINDS`.
+        own: whether it is a user's, which stands beside those that the book shows.
+    """
+    return root / results.OWN / f"audit-{kind}.json" if own else root / "audits" / f"{kind}.json"
 
 
 def from_notebook(namespace: Mapping[str, Any]) -> dict[str, Record]:

@@ -28,7 +28,7 @@ from cnndp.losses import cross_entropy
 from cnndp.methods import compose, noisy_gradient, update
 from cnndp.noise import unit_noise
 from cnndp.progress import progress_bar
-from cnndp.results import Record
+from cnndp.results import OWN, Record
 
 NETWORKS = {"mnist_cnn": (1, 28, 28), "cifar_cnn": (3, 32, 32)}
 BATCH_SIZES = (250, 1500)
@@ -309,8 +309,15 @@ def part_of(operator: str) -> str:
     return next((part for part, names in PARTS.items() if any(name in operator for name in names)), OTHER)
 
 
-def path_for(root: Path, record: Record) -> Path:
-    """Return the file of a benchmark: <root>/benchmarks/<processor>-<threads>-threads.json."""
+def path_for(root: Path, record: Record, *, own: bool = False) -> Path:
+    """Return the file of a benchmark: <root>/benchmarks/<processor>-<threads>-threads.json, or own/benchmark-....
+
+    Args:
+        root: the run store.
+        record: the benchmark.
+        own: whether it is a user's, which stands beside those that the book shows.
+    """
     threads = f"-{record['provenance']['threads']}-threads" if "CPU" in record["provenance"]["device"] else ""
     slug = re.sub(r"[^a-z0-9.]+", "-", record["processor"].lower()).strip("-")
-    return root / "benchmarks" / f"{slug}{threads}.json"
+    name = f"{slug}{threads}.json"
+    return root / OWN / f"benchmark-{name}" if own else root / "benchmarks" / name

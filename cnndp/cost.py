@@ -45,7 +45,7 @@ def from_notebook(namespace: Mapping[str, Any]) -> Record:
 
     Args:
         namespace: the notebook's `globals()`, right after the parameters cell: `machine`, the name of a stored
-            benchmark or None for the first, `measure`, `repeats` and `device`.
+            benchmark, of the book's or of your own, `measure`, `repeats` and `device`.
 
     Raises:
         ValueError: an unknown parameter or machine.
@@ -55,17 +55,17 @@ def from_notebook(namespace: Mapping[str, Any]) -> Record:
     root = results.default_root()
     if given["measure"]:
         record = measure(pick_device(given["device"]), repeats=given["repeats"])
-        return load(results.save(record, path_for(root, record), refresh=True))
-    known = {path.stem: path for path in stored(root)}
+        return load(results.save(record, path_for(root, record, own=True), refresh=True))
+    own = {path.stem.removeprefix("benchmark-"): path for path in sorted((root / results.OWN).glob("benchmark-*.json"))}
+    known = {**own, **{path.stem: path for path in stored(root)}}
     if not known:
         raise results.RecordError(f"no benchmark is stored in {root}; pass measure=True, or run make bench")
-    chosen = given["machine"] or next(iter(known))
-    one_of(known, machine=chosen)
-    return load(known[chosen])
+    one_of(known, machine=given["machine"])
+    return load(known[given["machine"]])
 
 
 def stored(root: Path) -> list[Path]:
-    """Return the files of all benchmarks in the store, in the order of their names."""
+    """Return the files of all benchmarks that the book has, in the order of their names."""
     return sorted((root / "benchmarks").glob("*.json"))
 
 

@@ -186,14 +186,23 @@ def source_note(study: Experiment, results: Sequence[Result]) -> str:
         "records": f"{len(records)} of section `{study.section}` on {pretty(config['dataset'])} "
         f"(`{records[0]['digest']}` to `{records[-1]['digest']}`)",
         "steps": listed(f"{step:,}" for step in steps),
-        "batch size": str(config["batch_size"]),
+        "batch size": listed(record["config"]["batch_size"] for record in records),
         "seeds": listed(seeds),
         "code": f"commit `{listed(fact['commit'] for fact in made)}`, torch {listed(fact['torch'] for fact in made)}",
         "device": listed(fact["device"] for fact in made),
         "seconds": f"{sum(fact['seconds'] for fact in made):,.0f} in all",
         "data": f"SHA-256 `{made[0]['dataset_sha256'][:12]}`",
     }
-    return "*Source.* " + "; ".join(f"{name}: {fact}" for name, fact in facts.items()) + "."
+    note = "*Source.* " + "; ".join(f"{name}: {fact}" for name, fact in facts.items()) + "."
+    return note + smaller_batches(study, config)
+
+
+def smaller_batches(study: Experiment, config: Mapping[str, Any]) -> str:
+    """Return a sentence where the batches of a user's own data are smaller than the papers', "" elsewhere."""
+    num_train = study.options.num_train
+    if num_train is None or "batch_size" in dict(study.options.changes):
+        return ""
+    return f" Batches follow the data, {num_train:,} training images: {config['batch_size']} of them at once."
 
 
 def listed(values: Iterable[Any]) -> str:

@@ -15,6 +15,7 @@ from cnndp.config import Config
 
 Record = dict[str, Any]
 HASH = "sha256"
+OWN = "own"  # folder of what a user has measured beside what the book shows
 LOCKS = ".locks"  # folder in the store, no part of it
 
 

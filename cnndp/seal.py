@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnndp.results import HASH, Record, RecordError, load, write_atomically
+from cnndp.results import HASH, OWN, Record, RecordError, load, write_atomically
 
 NAME = "MANIFEST.json"
 Entry = dict[str, Any]
@@ -71,7 +71,7 @@ def made_from(root: Path) -> Manifest:
 
 def is_own(path: Path) -> bool:
     """Return whether a record is about a user's own data, or was measured by a user beside what the book shows."""
-    return any(part.startswith("npz-") or part == "own" for part in path.parts)
+    return any(part.startswith("npz-") or part == OWN for part in path.parts)
 
 
 def read(root: Path) -> Manifest:

@@ -1,6 +1,6 @@
 """Execute the matrix of notebooks through papermill and keep the results under notebooks/runs.
 
-    python notebooks/run.py [--dataset path.npz] [--only SECTION] [--jobs N]
+    python notebooks/run.py [--dataset path.npz [-p KEY=VALUE ...]] [--only SECTION] [--jobs N]
 
 A notebook reaches `runs` only when it executed without an error; outputs are stripped of all that changes
 from one execution to the next, so that an unchanged result is an unchanged file.
@@ -28,6 +28,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from cnndp import data, report
+from cnndp.__main__ import parse
 from cnndp.checks import at_least, one_of
 
 NOTEBOOKS = Path(__file__).resolve().parent
@@ -43,8 +44,13 @@ class RunError(Exception):
     """The matrix, or a notebook, is at fault; the message names which and how."""
 
 
-def read_matrix(path: Path, own: str | None = None) -> list[Entry]:
+def read_matrix(path: Path, own: str | None = None, chosen: Parameters | None = None) -> list[Entry]:
     """Return the entries of the matrix, with those of a user's own dataset when there is one.
+
+    Args:
+        path: the matrix.
+        own: the path of a user's own dataset.
+        chosen: parameters of its pages, over those of the matrix.
 
     Raises:
         RunError: a section without notebook, an unknown dataset, or a file that is no matrix.
@@ -54,7 +60,7 @@ def read_matrix(path: Path, own: str | None = None) -> list[Entry]:
         raise RunError(f"{path.name} must hold the keys 'runs' and 'own', and may hold {SHARED!r}")
     per_dataset = {**matrix["runs"], SHARED: matrix.get(SHARED, {}), **({own: matrix["own"]} if own else {})}
     entries = [
-        (dataset, section, dict(parameters or {}))
+        (dataset, section, {**(parameters or {}), **((chosen or {}) if dataset == own else {})})
         for dataset, sections in per_dataset.items()
         for section, parameters in sections.items()
     ]
@@ -242,11 +248,14 @@ def main() -> None:
     """Check the whole matrix first, then execute it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dataset", help="the path of your own .npz: adds its pages")
+    parser.add_argument("-p", dest="chosen", action="append", default=[], help="KEY=VALUE, for its pages")
     parser.add_argument("--only", help="one section")
     parser.add_argument("--jobs", type=int, default=1, help="how many notebooks at once")
     arguments = parser.parse_args()
     own = str(Path(arguments.dataset).resolve()) if arguments.dataset else None
-    entries = read_matrix(NOTEBOOKS / "matrix.yml", own)
+    if arguments.chosen and not own:
+        raise ValueError("-p is for the pages of your own data; give --dataset, or change notebooks/matrix.yml")
+    entries = read_matrix(NOTEBOOKS / "matrix.yml", own, parse(tuple(arguments.chosen)))
     if arguments.only is not None:
         one_of(dict.fromkeys(section for _, section, _ in entries), only=arguments.only)
     at_least(1, jobs=arguments.jobs)

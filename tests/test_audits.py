@@ -28,9 +28,13 @@ def row(control, *caught_by, expected=("audit",)):
 
 def test_detections_are_stored_sealed_and_come_out_again(one_control, tmp_path, monkeypatch):
     monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
+    shown = results.save({"kind": "detections", "rows": []}, audits.path_for(tmp_path, "detections"))
+    before = shown.read_bytes()
     outcome = CliRunner().invoke(main, ["audit", "detections", "--seeds", "1"])
     assert outcome.exit_code == 0, outcome.output
-    record = results.load(tmp_path / "audits" / "detections.json")
+    assert shown.read_bytes() == before  # what the book shows is left alone
+    assert CliRunner().invoke(main, ["audit", "detections", "--seeds", "1", "--book"]).exit_code == 2
+    record = results.load(tmp_path / "own" / "audit-detections.json")
     assert [(one["control"], one["caught"]) for one in record["rows"]] == [
         ("correct, Gaussian", False),
         ("half the noise, Gaussian", True),

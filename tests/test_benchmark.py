@@ -183,10 +183,10 @@ def test_what_no_gpu_has_measured_is_said_to_be_open(record, tmp_path):
 def test_a_changed_benchmark_is_refused(record, tmp_path, monkeypatch):
     monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
     path = results.save(record, path_for(tmp_path, record))
-    given = {"machine": None, "measure": False, "repeats": 2, "device": "cpu"}
+    given = {"machine": "some-cpu-2-threads", "measure": False, "repeats": 2, "device": "cpu"}
     assert cost.from_notebook(given)["rows"] == record["rows"]
-    with pytest.raises(ValueError, match="machine='some-cpu' is not known; did you mean 'some-cpu-2-threads'"):
-        cost.from_notebook({**given, "machine": "some-cpu"})
+    with pytest.raises(ValueError, match="machine='some-cpu-2-thread' is not known; did you mean 'some-cpu-2-threads'"):
+        cost.from_notebook({**given, "machine": "some-cpu-2-thread"})
     path.write_text(path.read_text().replace("12.0", "11.0", 1))
     with pytest.raises(results.RecordError, match="was changed after it was written"):
         cost.from_notebook(given)
@@ -225,5 +225,10 @@ def test_the_command_measures_stores_and_prints(monkeypatch, tmp_path, record):
     finished = CliRunner().invoke(main, ["bench", "--device", "cpu", "--repeats", "3"])
     assert finished.exit_code == 0, finished.output
     assert seen == [(CPU, 3)]
-    assert re.search(r"written to .*benchmarks.some-cpu-2-threads\.json", finished.output)
+    assert re.search(r"written to .*own.benchmark-some-cpu-2-threads\.json", finished.output)
     assert "| reached |" in finished.output
+    given = {"machine": "some-cpu-2-threads", "measure": False, "repeats": 2, "device": "cpu"}
+    assert cost.from_notebook(given)["processor"] == record["processor"]  # a user's own has its place
+    assert cost.stored(tmp_path) == []  # and is not what the book shows
+    assert CliRunner().invoke(main, ["bench", "--device", "cpu", "--book"]).exit_code == 0
+    assert [path.name for path in cost.stored(tmp_path)] == ["some-cpu-2-threads.json"]

@@ -349,7 +349,7 @@ def test_the_extension_registers_what_its_pages_use(companion):
             registered.append(event)
 
     assert companion.setup(App())["parallel_read_safe"]
-    assert registered == ["measured", "comparison", "claim-summary", "run-statistics", "config-inited"]
+    assert registered == ["measured", "comparison", "claim-summary", "run-statistics", "forgeries", "config-inited"]
 
 
 def test_every_number_that_the_pages_ask_for_names_a_run_of_the_plan(companion):

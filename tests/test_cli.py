@@ -180,6 +180,8 @@ def test_replay_without_the_images_says_what_to_pass(call, recorded):
         (("run", "fig07_ablation", "-p", "num_stesp=3"), r"parameter='num_stesp' is not known; did you mean"),
         (("run", "fig07_ablation", "-p", "dataset=digits"), r"dataset"),
         (("run", "fig07_ablation", "-p", "results_root=elsewhere"), r"results_root"),
+        (("sweep", "--datasets", "mnist", "-p", "dataset=digits"), r"-p dataset='digits': .* use --datasets"),
+        (("run", "fig07_ablation", "-p", "profile=paper"), r"-p profile='paper': .* use --profile"),
         (("sweep", "--datasets", "mnst", "--profile", "small"), r"dataset='mnst' is unknown"),
         (("status", "--profile", "big"), r"profile='big' is not known"),
         (("data", "mnst"), r"dataset='mnst' is unknown"),
@@ -196,12 +198,24 @@ def test_a_mistake_is_one_line_and_exit_1(call, arguments, message):
 
 
 def test_a_batch_larger_than_the_data_is_explained(call, own):
-    status, _, err = call("run", "fig07_ablation", "--dataset", own, "-p", "num_steps=2", "--device", "cpu")
+    given = ("-p", "num_steps=2", "-p", "batch_size=250", "--device", "cpu")
+    status, _, err = call("run", "fig07_ablation", "--dataset", own, *given)
     assert status == 1
     assert "batch_size=250 is larger than the 40 training examples; pass a batch_size of at most 40" in err
 
 
-@pytest.mark.parametrize("arguments", [("rn",), ("run",), ("run", "fig07_ablation", "--datset", "digits")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("rn",),
+        ("run",),
+        ("run", "fig07_ablation", "--datset", "digits"),
+        ("replay", "--sample", "-1"),
+        ("replay", "--sample", "0"),
+        ("replay", "--steps", "0"),
+        ("replay", "--draw", "-5"),
+    ],
+)
 def test_a_command_that_does_not_exist_is_a_usage_error(call, arguments):
     status, _, err = call(*arguments)
     assert status == 2

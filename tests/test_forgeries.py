@@ -303,3 +303,12 @@ def test_a_tuned_rate_is_noticed(best_rates):
     assert rates == best_rates("private_tuning", "cifar10")
     name = next(iter(rates))
     assert {**rates, name: 3 * rates[name]} != best_rates("private_tuning", "cifar10")
+
+
+def test_the_page_shows_every_forgery_with_what_notices_it():
+    companion = script(ROOT / "book" / "_ext" / "companion.py")
+    for part in ("records", "pages"):
+        lines = companion.forgeries(part).splitlines()[2:]
+        assert len(lines) == len(TABLE[part])
+        for line, row in zip(lines, TABLE[part], strict=True):
+            assert line == f"| {row['forged']} | {', '.join(f'`{name}`' for name in row['noticed'])} |"

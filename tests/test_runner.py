@@ -121,7 +121,7 @@ def test_nothing_is_executed_when_any_entry_is_wrong(runner, tmp_path, monkeypat
     """The last entry is at fault; none before it may have run."""
     wrong = matrix(tmp_path / "matrix.yml", eq06_11_polyak={}, fig07_ablation={"num_stesp": 3})
     original = runner.read_matrix
-    monkeypatch.setattr(runner, "read_matrix", lambda path, own: original(wrong, own))
+    monkeypatch.setattr(runner, "read_matrix", lambda path, own, chosen: original(wrong, own))
     monkeypatch.setattr(runner, "execute", lambda *arguments: pytest.fail("a notebook was executed"))
     monkeypatch.setattr(sys, "argv", ["run.py"])
     with pytest.raises(runner.RunError, match="num_stesp"):
@@ -173,7 +173,7 @@ def test_several_at_once_report_each_and_stop_at_the_first_error(runner, monkeyp
 
 def test_a_number_of_jobs_below_one_is_refused(runner, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run.py", "--jobs", "0"])
-    monkeypatch.setattr(runner, "read_matrix", lambda path, own: [])
+    monkeypatch.setattr(runner, "read_matrix", lambda path, own, chosen: [])
     with pytest.raises(ValueError, match="jobs=0 must be a whole number"):
         runner.main()
 

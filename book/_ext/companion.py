@@ -2,12 +2,15 @@
 
 - role ``{measured}`section:dataset:label:statistic` ``: one number with spread, an error without records;
 - directive ``{comparison}``: the papers' claims beside what was measured, optionally of one section;
+- directive ``{forgeries}``: what notices each forgery, of ``records`` or ``pages``;
 - directive ``{run-statistics}``: what is recorded, how long it took, and what is not yet run.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.parsers.rst.states import Inliner
@@ -16,6 +19,8 @@ from sphinx.application import Sphinx
 
 from cnndp import experiment, findings, paper, provenance, report
 from cnndp.sections import SECTIONS
+
+CHECKS = Path(__file__).resolve().parents[1] / "checks.yml"
 
 
 def parts_of(text: str) -> tuple[str, str, str, str]:
@@ -76,6 +81,28 @@ class ClaimSummary(MarkdownDirective):
         return findings.claim_summary(paper.compare(findings.all_records()))
 
 
+class Forgeries(MarkdownDirective):
+    """What notices each forgery of a record or of a page, from book/checks.yml."""
+
+    required_arguments = 1
+    optional_arguments = 0
+
+    def markdown(self) -> str:
+        """Return the table."""
+        return forgeries(self.arguments[0])
+
+
+def forgeries(part: str) -> str:
+    """Return one row a forgery in Markdown: what is forged, and the checks that notice it.
+
+    Args:
+        part: "records" or "pages".
+    """
+    rows = yaml.safe_load(CHECKS.read_text(encoding="utf-8"))[part]
+    cells = [[row["forged"], ", ".join(f"`{name}`" for name in row["noticed"])] for row in rows]
+    return report.table(cells, ("Forged", "Noticed by"))
+
+
 class RunStatistics(MarkdownDirective):
     """What is recorded of the book's matrix, and what is not."""
 
@@ -116,5 +143,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("comparison", Comparison)
     app.add_directive("claim-summary", ClaimSummary)
     app.add_directive("run-statistics", RunStatistics)
+    app.add_directive("forgeries", Forgeries)
     app.connect("config-inited", add_footer)
     return {"version": "1", "parallel_read_safe": True}
