@@ -163,10 +163,10 @@ def compared(results: Iterable[Result]) -> list[Record]:
 
 def verdict_table(study: Experiment, results: Sequence[Result]) -> str:
     """Return P1's claims about this section and dataset beside what was measured, with verdicts."""
-    claims = [claim for claim in paper.claims(section=study.section) if claim.dataset in ("", study.options.dataset)]
-    if not claims:
+    stated = [claim for claim in paper.claims(section=study.section) if claim.dataset in ("", study.options.dataset)]
+    if not stated:
         return f"P1 states no number for this section on {pretty(study.options.dataset)}."
-    frame = paper.compare({study.section: compared(results)}, stated=claims)
+    frame = paper.compare({study.section: compared(results)}, stated=stated)
     return paper.as_markdown(frame)
 
 

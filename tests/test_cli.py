@@ -23,14 +23,14 @@ def own(tmp_path):
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "store"))
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "folder"))
     monkeypatch.setenv("COLUMNS", "200")
-    return tmp_path / "store"
+    return tmp_path / "folder"
 
 
 @pytest.fixture
-def call(store, monkeypatch, capsys):
+def call(folder, monkeypatch, capsys):
     """Return a function that runs `python -m cnndp` in this process: (exit status, stdout, stderr)."""
 
     def command(*arguments):
@@ -57,16 +57,16 @@ def recorded(call, own):
 # What works
 
 
-def test_a_run_prints_its_accuracies_and_is_recorded(call, own, store):
+def test_a_run_prints_its_accuracies_and_is_recorded(call, own, folder):
     status, out, _ = call("run", "fig07_ablation", "--dataset", own, *SMALL, "-p", "seeds=[0, 1]")
     assert status == 0
     for label in ("noise-free", "CNN", "CNN-DP-GAN", "CNN-DP-GAN (printed)"):
         assert re.search(rf"^{re.escape(label)} +(reconstructed|printed) +3 +finished", out, re.MULTILINE)
-    assert len(list(store.rglob("*.json"))) == 16
+    assert len(list(folder.rglob("*.json"))) == 16
 
 
-def test_a_second_run_repeats_nothing_and_refresh_does(call, recorded, store):
-    (path,) = store.rglob("*.json")
+def test_a_second_run_repeats_nothing_and_refresh_does(call, recorded, folder):
+    (path,) = folder.rglob("*.json")
     before, arguments = (
         path.stat().st_mtime_ns,
         ("fig07_ablation", "--dataset", recorded, *SMALL, "-p", "methods=['cnn']"),
@@ -77,23 +77,23 @@ def test_a_second_run_repeats_nothing_and_refresh_does(call, recorded, store):
     assert path.stat().st_mtime_ns > before
 
 
-def test_the_digits_run_on_the_command_line(call, store):
+def test_the_digits_run_on_the_command_line(call, folder):
     arguments = ("run", "fig07_ablation", *SMALL, "-p", "num_steps=1", "-p", "methods=['cnn']")
     assert call(*arguments)[0] == 0
-    (path,) = store.rglob("*.json")
+    (path,) = folder.rglob("*.json")
     assert path.parent.name == "digits"
 
 
-def test_a_sweep_runs_every_section(call, own, store):
+def test_a_sweep_runs_every_section(call, own, folder):
     status, out, _ = call("sweep", "--datasets", own, "--profile", "small", *SMALL, "-p", "methods=['cnn_dp_gan']")
     assert status == 0
-    stored = {path.parent.parent.name for path in store.rglob("*.json")}
+    stored = {path.parent.parent.name for path in folder.rglob("*.json")}
     assert {"eq01_05_adaptive_noise", "eq06_11_polyak", "fig07_ablation"} <= stored <= set(SECTIONS)
     assert out.count(f"on {own}") == len(SECTIONS)
     assert "skipped: methods=('cnn_dp_gan',)" in out.partition("fig10_thresholds")[2]  # it has no such run
 
 
-def test_status_tells_what_is_recorded(call, store):
+def test_status_tells_what_is_recorded(call, folder):
     status, out, _ = call("status", "--datasets", "digits", "--profile", "small")
     assert status == 0
     assert re.search(r"fig07_ablation +digits +CNN-DP-GAN +60 +1 +0 +-", out)
@@ -108,18 +108,18 @@ def test_data_verifies_a_dataset(call):
     assert call("data", "digits") == (0, "digits: 1437 + 360 images, verified\n", "")
 
 
-def test_replay_passes_on_what_was_recorded(call, recorded, store):
+def test_replay_passes_on_what_was_recorded(call, recorded, folder):
     status, out, _ = call("replay", "--dataset", recorded, "--steps", "3")
     assert status == 0
     assert re.fullmatch(r"pass  cnn-reconstructed-s0-\w{12}\.json\n1 passed, 0 failed\n", out)
 
 
-def test_replay_takes_single_records(call, recorded, store):
-    (path,) = store.rglob("*.json")
+def test_replay_takes_single_records(call, recorded, folder):
+    (path,) = folder.rglob("*.json")
     assert call("replay", str(path), "--dataset", recorded)[0] == 0
 
 
-def test_a_sample_verifies_all_and_replays_at_most_so_many(call, own, store):
+def test_a_sample_verifies_all_and_replays_at_most_so_many(call, own, folder):
     assert (
         call("run", "fig07_ablation", "--dataset", own, *SMALL, "-p", "seeds=[0,1,2,3,4]", "-p", "methods=['cnn']")[0]
         == 0
@@ -127,7 +127,7 @@ def test_a_sample_verifies_all_and_replays_at_most_so_many(call, own, store):
     for sample in (1, 2, 3, 5, 9):
         _, out, _ = call("replay", "--dataset", own, "--sample", str(sample))
         assert 1 <= out.count("pass  ") <= sample
-    last = max(store.rglob("*.json"))
+    last = max(folder.rglob("*.json"))
     last.write_text(last.read_text(encoding="utf-8").replace("finished", "finishes"), encoding="utf-8")
     assert call("replay", "--dataset", own, "--sample", "1")[0] == 1
 
@@ -135,8 +135,8 @@ def test_a_sample_verifies_all_and_replays_at_most_so_many(call, own, store):
 # What is refused
 
 
-def test_replay_of_a_changed_record_exits_with_1(call, recorded, store):
-    (path,) = store.rglob("*.json")
+def test_replay_of_a_changed_record_exits_with_1(call, recorded, folder):
+    (path,) = folder.rglob("*.json")
     path.write_text(path.read_text(encoding="utf-8").replace("finished", "finishes"), encoding="utf-8")
     status, _, err = call("replay", "--dataset", recorded)
     assert status == 1
@@ -144,8 +144,8 @@ def test_replay_of_a_changed_record_exits_with_1(call, recorded, store):
     assert "restore it from version control" in err
 
 
-def test_replay_of_invented_numbers_with_a_new_hash_exits_with_1(call, recorded, store):
-    (path,) = store.rglob("*.json")
+def test_replay_of_invented_numbers_with_a_new_hash_exits_with_1(call, recorded, folder):
+    (path,) = folder.rglob("*.json")
     record = json.loads(path.read_text(encoding="utf-8"))
     record["trace"]["loss"][1] *= 1.01
     results.save(record, path, refresh=True)
@@ -228,7 +228,7 @@ def test_version_and_help_are_there(call):
     assert all(name in out for name in ("data", "run", "sweep", "replay", "status"))
 
 
-def test_a_mistake_reaches_the_shell_without_a_traceback(store):
+def test_a_mistake_reaches_the_shell_without_a_traceback(folder):
     command = [sys.executable, "-m", "cnndp", "run", "fig07_ablation", "-p", "num_steps=0"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")

@@ -37,9 +37,9 @@ def own(tmp_path_factory):
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "store"))
-    return tmp_path / "store"
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "folder"))
+    return tmp_path / "folder"
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def test_a_record_holds_what_design_md_promises(own, tmp_path):
     assert record["provenance"]["dataset_sha256"] == data.load(own).sha256
 
 
-def test_a_killed_process_leaves_only_whole_records_and_the_next_goes_on(own, store, trained):
+def test_a_killed_process_leaves_only_whole_records_and_the_next_goes_on(own, folder, trained):
     """SIGKILL cannot be caught: whatever is there afterwards was there the moment it was renamed."""
     parameters = {"seeds": list(range(40)), "methods": ["cnn"], **{key: SMALL[key] for key in ("num_steps",)}}
     command = [sys.executable, "-m", "cnndp", "run", SECTION, "--dataset", own, "--device", "cpu", "-p", "batch_size=8"]
@@ -267,12 +267,12 @@ def test_a_killed_process_leaves_only_whole_records_and_the_next_goes_on(own, st
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
     try:
         deadline = time.monotonic() + 60
-        while len(list(store.rglob("*.json"))) < 3 and process.poll() is None and time.monotonic() < deadline:
+        while len(list(folder.rglob("*.json"))) < 3 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    kept = {path: path.read_bytes() for path in store.rglob("*.json")}
+    kept = {path: path.read_bytes() for path in folder.rglob("*.json")}
     assert 3 <= len(kept) < 40
     for path in kept:
         assert results.load(path)["status"] == "finished"
@@ -282,7 +282,7 @@ def test_a_killed_process_leaves_only_whole_records_and_the_next_goes_on(own, st
     assert all(path.read_bytes() == before for path, before in kept.items())
 
 
-def sweep_in_processes(own, store, count, runs):
+def sweep_in_processes(own, folder, count, runs):
     """Start several processes that want the same runs and return what they said."""
     command = [sys.executable, "-m", "cnndp", "run", SECTION, "--dataset", own, "--device", "cpu", "-p", "batch_size=8"]
     command += ["-p", "num_steps=3", "-p", f"seeds={list(range(runs))}", "-p", "methods=['cnn']"]
@@ -292,14 +292,14 @@ def sweep_in_processes(own, store, count, runs):
     return [(process.communicate(timeout=240)[0], process.returncode) for process in started]
 
 
-def test_two_sweeps_on_one_store_share_the_work_and_train_nothing_twice(own, store, trained):
-    ended = sweep_in_processes(own, store, 3, 12)
+def test_two_sweeps_on_one_store_share_the_work_and_train_nothing_twice(own, folder, trained):
+    ended = sweep_in_processes(own, folder, 3, 12)
     assert [status for _, status in ended] == [0, 0, 0], ended
-    assert len(list(store.glob("*/*/*.json"))) == 12
-    dates = {path: path.stat().st_mtime_ns for path in store.glob("*/*/*.json")}
+    assert len(list(folder.glob("*/*/*.json"))) == 12
+    dates = {path: path.stat().st_mtime_ns for path in folder.glob("*/*/*.json")}
     assert len(run(prepare(SECTION, dataset=own, seeds=list(range(12)), methods=["cnn"], **SMALL))) == 12
     assert trained == []
-    assert {path: path.stat().st_mtime_ns for path in store.glob("*/*/*.json")} == dates
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/*/*.json")} == dates
 
 
 def test_a_run_that_another_trains_is_waited_for_and_taken(own, tmp_path, monkeypatch):
@@ -399,7 +399,7 @@ def test_colour_files_keep_the_linear_model_of_the_frontier(tmp_path):
         ((9, 7, 3), "cifar_cnn", "relu"),
     ],
 )
-def test_a_file_of_ones_own_runs_end_to_end(tmp_path, store, shape, model, activation):
+def test_a_file_of_ones_own_runs_end_to_end(tmp_path, folder, shape, model, activation):
     source = write_npz(tmp_path / "my images.npz", shape)
     study = prepare(SECTION, dataset=source, methods=["cnn_dp"], **SMALL)
     finished = run(study)
@@ -418,7 +418,7 @@ def test_a_chosen_activation_wins_over_the_one_for_colour_images(tmp_path):
     assert {(planned.config.model, planned.config.activation) for planned in study.runs} == {("cifar_cnn", "tanh")}
 
 
-def test_the_same_images_under_another_path_find_their_record(own, tmp_path, store, trained):
+def test_the_same_images_under_another_path_find_their_record(own, tmp_path, folder, trained):
     run(prepare(SECTION, dataset=own, methods=["cnn"], **SMALL))
     (tmp_path / "elsewhere").mkdir()
     other = tmp_path / "elsewhere" / "mine.npz"
@@ -436,7 +436,7 @@ def test_other_images_under_the_same_name_are_other_data(own, tmp_path):
         experiment.load_for(configs(own)[0], other)
 
 
-def test_a_relative_path_is_a_dataset_too(own, store, monkeypatch, tmp_path):
+def test_a_relative_path_is_a_dataset_too(own, folder, monkeypatch, tmp_path):
     write_npz(tmp_path / "here.npz")
     monkeypatch.chdir(tmp_path)
     (result,) = run(prepare(SECTION, dataset="here.npz", methods=["cnn"], **SMALL))
@@ -453,7 +453,7 @@ def test_numbers_are_stored_with_seven_digits_and_never_as_nan():
     assert [significant(value) for value in (3, "text", None, True)] == [3, "text", None, True]
 
 
-def test_stored_gives_the_recorded_runs_and_trains_nothing(own, store, trained):
+def test_stored_gives_the_recorded_runs_and_trains_nothing(own, folder, trained):
     study = prepare(SECTION, dataset=own, **SMALL)
     assert experiment.stored(study) == []
     run(prepare(SECTION, dataset=own, methods=["cnn"], **SMALL))
@@ -461,7 +461,7 @@ def test_stored_gives_the_recorded_runs_and_trains_nothing(own, store, trained):
     assert len(trained) == 1
 
 
-def test_status_tells_what_is_recorded(own, store):
+def test_status_tells_what_is_recorded(own, folder):
     study = prepare(SECTION, dataset=own, methods=["cnn", "cnn_dp"], readings=["reconstructed"], **SMALL)
     run(prepare(SECTION, dataset=own, methods=["cnn"], **SMALL))
     rows = experiment.status(study)

@@ -214,7 +214,7 @@ def test_labels_are_unique_across_all_runs():
 @pytest.fixture
 def call(tmp_path, monkeypatch):
     """Return a function that executes Fig. 7 in `tmp_path` and returns its code cells."""
-    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "store"))
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "folder"))
     monkeypatch.setenv("CNNDP_PROGRESS", str(tmp_path / "progress"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
@@ -228,8 +228,8 @@ def call(tmp_path, monkeypatch):
     return execute
 
 
-def check_smoke(cells, store, num_runs, dataset):
-    stored = [record for _, record in results.load_all(store)]
+def check_smoke(cells, folder, num_runs, dataset):
+    stored = [record for _, record in results.load_all(folder)]
     assert len(stored) == num_runs
     assert {record["config"]["num_steps"] for record in stored} == {4}
     assert {record["config"]["dataset"][: len(dataset)] for record in stored} == {dataset}
@@ -250,7 +250,7 @@ def decoded(cell):
 
 def test_a_notebook_runs_on_the_digits_with_parameters(call, tmp_path):
     cells = call(dataset="digits", batch_size=50)
-    check_smoke(cells, tmp_path / "store", 8, "digits")
+    check_smoke(cells, tmp_path / "folder", 8, "digits")
     assert "step" in (tmp_path / "progress").read_text(encoding="utf-8")
 
 
@@ -258,10 +258,10 @@ def test_a_notebook_runs_on_a_file_of_ones_own_by_relative_path(call, tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "mine.npz", x=rng.integers(0, 256, (80, 20, 20, 3), dtype=np.uint8), y=np.arange(80) % 3)
     cells = call(dataset="mine.npz", batch_size=20)
-    check_smoke(cells, tmp_path / "store", 8, "npz-mine-")
+    check_smoke(cells, tmp_path / "folder", 8, "npz-mine-")
 
 
 def test_a_misspelt_parameter_stops_the_notebook_with_its_name(call, tmp_path):
     with pytest.raises(PapermillExecutionError, match=r"parameter='bath_size' is not known; did you mean 'batch_size'"):
         call(dataset="digits", bath_size=50)
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "folder").exists()
