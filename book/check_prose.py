@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from cnndp import paper
+from cnndp.papers import claims
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = ROOT / "book" / "numbers.yml"
@@ -64,7 +64,7 @@ def typed(text: str) -> Iterator[str]:
 def of_the_papers() -> set[str]:
     """Return every number that the papers state, as prose writes it."""
     found: set[str] = set()
-    for stated in paper.STATED:
+    for stated in claims.STATED:
         for value in stated.value if isinstance(stated.value, tuple) else (stated.value,):
             if isinstance(value, int | float):
                 found |= {f"{value:g}", f"{value:.2f}", f"{value:,.10g}"}

@@ -3,7 +3,10 @@
 import sys
 from pathlib import Path
 
-from cnndp import audits, findings, paper, report, results
+from cnndp.audit import campaign
+from cnndp.papers import claims
+from cnndp.report import findings, tables
+from cnndp.runs import store
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- result card: written by book/readme.py -->", "<!-- end of the result card -->"
@@ -11,9 +14,9 @@ BEGIN, END = "<!-- result card: written by book/readme.py -->", "<!-- end of the
 
 def card() -> str:
     """Return the card in Markdown: how many claims hold, the headline ones, and what no number here means."""
-    frame = paper.compare(findings.all_records())
-    detections = audits.path_for(results.default_root(), "detections")
-    reference = report.measured(findings.results_of("fig07_ablation", "mnist"), "noise-free", "max")
+    frame = claims.compare(findings.all_records())
+    detections = campaign.path_for(store.default_root(), "detections")
+    reference = tables.measured(findings.results_of("fig07_ablation", "mnist"), "noise-free", "max")
     return "\n\n".join(
         [
             f"**{findings.claim_summary(frame)}** What both papers are quoted for, mean ± standard deviation (number "
@@ -25,7 +28,7 @@ def card() -> str:
             "**Under a valid guarantee** (numerical ε, an upper bound at δ = 1e-5 with every release counted; official "
             "test images, used once) a linear model on scattering features reaches, in percent:",
             findings.valid_guarantees(),
-            f"Can the checks fail? {audits.summary(results.load(detections)['rows'])}",
+            f"Can the checks fail? {campaign.summary(store.load(detections)['rows'])}",
         ]
     )
 

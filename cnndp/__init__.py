@@ -1,6 +1,6 @@
 """Mechanisms of two papers on CNNs trained with differential privacy, small enough to read.
 
-The path of one run, in five stops: `experiment.sweep` -> `training.train` -> `methods.noisy_gradient`
+The path of one run, in five stops: `experiment.sweep` -> `loop.train` -> `methods.noisy_gradient`
 (clip, sum, noise, divide) -> `noise.laplace`. Equation numbers are those of paper P1.
 """
 

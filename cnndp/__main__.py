@@ -9,10 +9,12 @@ import click
 import pandas as pd
 import torch
 
-from cnndp import benchmark, cost, data, experiment, fetch, provenance, replay, results, seal, verify
-from cnndp.config import Config
-from cnndp.results import RecordError
-from cnndp.sections import PROFILES, SECTIONS, NoRuns
+from cnndp.bench import cost, timing
+from cnndp.data import datasets, fetch
+from cnndp.papers.sections.plan import PROFILES, SECTIONS, NoRuns
+from cnndp.runs import experiment, provenance, replay, seal, store, verify
+from cnndp.runs.store import RecordError
+from cnndp.training.config import Config
 
 DATASET = click.option("--dataset", default="digits", show_default=True, help="A name, or a path to an .npz.")
 PROFILE = click.option("--profile", default="small", show_default=True, help=f"One of {', '.join(PROFILES)}.")
@@ -38,8 +40,8 @@ def main() -> None:
 @click.argument("names", nargs=-1)
 def data_command(names: tuple[str, ...]) -> None:
     """Fetch and verify datasets (all of them without NAMES)."""
-    for name in names or data.DATASETS:
-        images = data.load(name)
+    for name in names or datasets.DATASETS:
+        images = datasets.load(name)
         click.echo(f"{name}: {len(images.train_labels)} + {len(images.test_labels)} images, verified")
 
 
@@ -90,8 +92,8 @@ def bench(device: str, repeats: int, threads: int | None, book: bool) -> None:
     """Measure what a private step costs on this machine, beside ordinary SGD and Opacus."""
     if threads:
         torch.set_num_threads(threads)
-    record = benchmark.measure(experiment.pick_device(device), repeats=repeats)
-    path = results.save(record, benchmark.path_for(results.default_root(), record, own=not book), refresh=True)
+    record = timing.measure(experiment.pick_device(device), repeats=repeats)
+    path = store.save(record, timing.path_for(store.default_root(), record, own=not book), refresh=True)
     click.echo(f"{cost.all_tables(record)}\n\n{cost.targets_table(record)}\n\nwritten to {path}")
 
 
@@ -106,12 +108,12 @@ def audit_command(kinds: tuple[str, ...], seeds: int | None, book: bool) -> None
     """
     if book and seeds is not None:
         raise click.UsageError("--book takes the book's numbers of seeds; leave --seeds out")
-    from cnndp import audits  # here, since its libraries are slow to import
+    from cnndp.audit import campaign  # here, since its libraries are slow to import
 
-    for kind in kinds or audits.KINDS:
-        record = audits.make(kind, seeds)
-        path = results.save(record, audits.path_for(results.default_root(), kind, own=not book), refresh=True)
-        click.echo(f"{audits.source(record)}\nwritten to {path}")
+    for kind in kinds or campaign.KINDS:
+        record = campaign.make(kind, seeds)
+        path = store.save(record, campaign.path_for(store.default_root(), kind, own=not book), refresh=True)
+        click.echo(f"{campaign.source(record)}\nwritten to {path}")
 
 
 @main.command("replay")
@@ -135,7 +137,7 @@ def replay_command(
 ) -> None:
     """Train RECORDS (all stored ones without RECORDS) again for some steps and compare."""
     # Every record is verified, chosen or not.
-    stored = [(path, results.load(path)) for path in records] or list(results.load_all(results.default_root()))
+    stored = [(path, store.load(path)) for path in records] or list(store.load_all(store.default_root()))
     if not records:
         stored = [(path, record) for path, record in stored if "not_replayable" not in record]
     if cover:
@@ -164,7 +166,7 @@ def replay_command(
 @main.command("verify")
 def verify_command() -> None:
     """Check every stored run without training: does each part follow from the others, and is it as sealed?"""
-    root, count, failed = results.default_root(), 0, 0
+    root, count, failed = store.default_root(), 0, 0
     for name, found in verify.whole_store():
         count, failed = count + 1, failed + bool(found)
         for check, lines in found.items():
@@ -181,7 +183,7 @@ def verify_command() -> None:
 @click.option("--check", is_flag=True, help="Change nothing, and fail when a record is not as it was sealed.")
 def seal_command(check: bool) -> None:
     """Write the manifest of all records, and say which are new or changed."""
-    root = results.default_root()
+    root = store.default_root()
     made = seal.made_from(root)
     found = seal.changes(seal.read(root), made)
     for change in found:

@@ -27,9 +27,10 @@ import yaml
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from cnndp import data, report
 from cnndp.__main__ import parse
 from cnndp.checks import at_least, one_of
+from cnndp.data import datasets
+from cnndp.report import tables
 
 NOTEBOOKS = Path(__file__).resolve().parent
 ROOT = NOTEBOOKS.parent
@@ -65,8 +66,8 @@ def read_matrix(path: Path, own: str | None = None, chosen: Parameters | None = 
         for section, parameters in sections.items()
     ]
     for dataset, section, parameters in entries:
-        if dataset not in (*data.DATASETS, SHARED, own):
-            raise RunError(f"{path.name}: dataset {dataset!r} is unknown; known: {', '.join(data.DATASETS)}")
+        if dataset not in (*datasets.DATASETS, SHARED, own):
+            raise RunError(f"{path.name}: dataset {dataset!r} is unknown; known: {', '.join(datasets.DATASETS)}")
         check_parameters(section, parameters)
     return entries
 
@@ -192,7 +193,7 @@ def write_toc(entries: list[Entry], base: Path, target: Path) -> None:
     groups: dict[str, list[dict[str, str]]] = {}
     for entry in sorted(entries, key=lambda entry: entry[0] != SHARED):
         path = run_path(*entry)
-        caption = "Mechanisms and their cost" if entry[0] == SHARED else report.pretty(path.parent.name)
+        caption = "Mechanisms and their cost" if entry[0] == SHARED else tables.pretty(path.parent.name)
         caption += ", valid guarantees" if entry[1].startswith(VALID) else ""
         groups.setdefault(caption, []).append({"file": path.relative_to(ROOT).with_suffix("").as_posix()})
     toc["parts"][place : place + 1] = [
@@ -206,7 +207,7 @@ def write_toc(entries: list[Entry], base: Path, target: Path) -> None:
 
 def run_path(dataset: str, section: str, parameters: Parameters) -> Path:
     """Return where the executed notebook of an entry is."""
-    return RUNS / (dataset if dataset == SHARED else data.name_of(dataset)) / f"{section}.ipynb"
+    return RUNS / (dataset if dataset == SHARED else datasets.name_of(dataset)) / f"{section}.ipynb"
 
 
 def execute_entry(entry: Entry) -> str:
@@ -217,7 +218,7 @@ def execute_entry(entry: Entry) -> str:
     if dataset == SHARED:
         execute(source, target, parameters, "", "")
     else:
-        execute(source, target, {"dataset": dataset, **parameters}, f"-{name}", f"({report.pretty(name)})")
+        execute(source, target, {"dataset": dataset, **parameters}, f"-{name}", f"({tables.pretty(name)})")
     return f"{section} ({name}): done in {time.monotonic() - started:.0f} s"
 
 

@@ -5,13 +5,13 @@ import io
 
 import nbformat
 
-from cnndp import plots
+from cnndp.report.figures import drawing
 
 LOW = 40  # dots per inch: enough to draw everything, and fast
 
 
 def low_resolution(figure):
-    """Draw a figure as `plots.png` does, with few dots."""
+    """Draw a figure as `drawing.png` does, with few dots."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=LOW)
     return drawn.getvalue()
@@ -22,7 +22,7 @@ def execute(path, monkeypatch, **parameters):
 
     The last expression of a cell counts, as in Jupyter, and figures are drawn in low resolution.
     """
-    monkeypatch.setattr(plots, "png", low_resolution)
+    monkeypatch.setattr(drawing, "png", low_resolution)
     namespace, shown = {}, []
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type != "code":

@@ -6,17 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from cnndp import data, findings, results
-from cnndp.data import pixels
-from cnndp.gradients import flatten
-from cnndp.models import build
+from cnndp.data import datasets
+from cnndp.data.datasets import pixels
+from cnndp.report import findings
+from cnndp.runs import store
+from cnndp.training.gradients import flatten
+from cnndp.training.models import build
 
 torch.set_num_threads(1)  # the tensors are small: threads that wait for each other cost more than they give
 
 
 @pytest.fixture(scope="session")
 def digits():
-    return data.load("digits")
+    return datasets.load("digits")
 
 
 @pytest.fixture(scope="session")
@@ -67,10 +69,10 @@ def best_rates():
         study = findings.study_of(section, dataset)
         scores = {}
         for label, config in study.runs:
-            path = results.find(study.root, config)
+            path = store.find(study.root, config)
             assert path is not None, "a tuned rate needs the records it was chosen by"
             name, rate = label.rsplit(", rate ", 1)
-            final = results.load_run(path, config)["final"]["test_accuracy"]
+            final = store.load_run(path, config)["final"]["test_accuracy"]
             scores.setdefault(name, {}).setdefault(float(rate), []).append(final)
         return {name: max(rates, key=lambda rate: statistics.fmean(rates[rate])) for name, rates in scores.items()}
 

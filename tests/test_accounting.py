@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from cnndp.accounting import laplace_epsilon, rdp_epsilon
+from cnndp.privacy.accounting import laplace_epsilon, rdp_epsilon
 
 Q_P2 = 250 / 60_000
 

@@ -3,10 +3,10 @@
 import pytest
 from dp_accounting.gaussian_mechanism import get_sigma_gaussian
 
-from cnndp.accounting import exact_epsilon
-from cnndp.calibration import calibrate, growth_shape, split
-from cnndp.ledger import Release
-from cnndp.plan import make_plan
+from cnndp.privacy.accounting import exact_epsilon
+from cnndp.privacy.calibration import calibrate, growth_shape, split
+from cnndp.privacy.ledger import Release
+from cnndp.privacy.plan import make_plan
 
 STATISTICS = [
     Release("feature mean", "gaussian", 15.0, 1.0, "all", 1, norm="l2"),

@@ -9,7 +9,7 @@ import pytest
 from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
 from dp_accounting.pld import privacy_loss_distribution as pld
 
-from cnndp.accounting import (
+from cnndp.privacy.accounting import (
     epsilon_by_step,
     exact_delta,
     exact_epsilon,
@@ -19,8 +19,8 @@ from cnndp.accounting import (
     rdp_epsilon,
     renyi_epsilon,
 )
-from cnndp.composition import Grid, bracket, composed, condensed, grid
-from cnndp.ledger import Event, Release
+from cnndp.privacy.composition import Grid, bracket, composed, condensed, grid
+from cnndp.privacy.ledger import Event, Release
 
 Q_P2 = 250 / 60_000
 Q_P1 = 250 / 56_000

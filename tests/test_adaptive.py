@@ -5,17 +5,17 @@ import inspect
 import pytest
 import torch
 
-from cnndp import adaptive
-from cnndp.adaptive import adaptive_steps
-from cnndp.batches import poisson
-from cnndp.data import pixels
-from cnndp.filters import pure_filter, renyi_filter
-from cnndp.gradients import flatten
-from cnndp.methods import compose
-from cnndp.models import build
-from cnndp.noise import unit_noise
-from cnndp.presets import preset
-from cnndp.private import intended
+from cnndp.data.datasets import pixels
+from cnndp.equations.noise import unit_noise
+from cnndp.papers.presets import preset
+from cnndp.privacy.filters import pure_filter, renyi_filter
+from cnndp.training import adaptive
+from cnndp.training.adaptive import adaptive_steps
+from cnndp.training.batches import poisson
+from cnndp.training.gradients import flatten
+from cnndp.training.intended import intended
+from cnndp.training.methods import compose
+from cnndp.training.models import build
 
 CPU = torch.device("cpu")
 

@@ -11,9 +11,8 @@ import pytest
 import torch
 from scipy import stats
 
-from cnndp import audit, audit_plots
-from cnndp.accounting import exact_delta
-from cnndp.audit_bounds import (
+from cnndp.audit import audit, plots
+from cnndp.audit.bounds import (
     ceiling,
     curve_bound,
     guess,
@@ -26,21 +25,22 @@ from cnndp.audit_bounds import (
     scores_of,
     upper_limit,
 )
-from cnndp.audit_runs import audited_run, small_network
-from cnndp.canaries import Seen, ideal, likelihood_score, plant, restless_score, spread_places
-from cnndp.clipping import example_clipped_sum
-from cnndp.composition import condensed
-from cnndp.controls import CONTROLS, CORRECT, canary_losses, loss_heights
-from cnndp.curves import curve, curve_of, most_true_positives
-from cnndp.data import pixels
-from cnndp.gradients import flatten
-from cnndp.ledger import Release, events
-from cnndp.losses import cross_entropy
-from cnndp.membership import attack, measured, membership_table, smallest_auc, split
-from cnndp.plan import make_plan
-from cnndp.plots import png
-from cnndp.presets import preset
-from cnndp.wiring import as_it_is
+from cnndp.audit.canaries import Seen, ideal, likelihood_score, plant, restless_score, spread_places
+from cnndp.audit.controls import CONTROLS, CORRECT, canary_losses, loss_heights
+from cnndp.audit.membership import attack, measured, membership_table, smallest_auc, split
+from cnndp.audit.runs import audited_run, small_network
+from cnndp.data.datasets import pixels
+from cnndp.equations.losses import cross_entropy
+from cnndp.papers.presets import preset
+from cnndp.privacy.accounting import exact_delta
+from cnndp.privacy.composition import condensed
+from cnndp.privacy.curves import curve, curve_of, most_true_positives
+from cnndp.privacy.ledger import Release, events
+from cnndp.privacy.plan import make_plan
+from cnndp.report.figures.drawing import png
+from cnndp.training.clipping import example_clipped_sum
+from cnndp.training.gradients import flatten
+from cnndp.training.wiring import as_it_is
 
 TESTS = Path(__file__).parent
 
@@ -410,9 +410,9 @@ def test_the_tables_say_what_the_rows_hold(bound_rows):
 
 
 def test_the_figures_draw(bound_rows):
-    assert png(audit_plots.bounds(bound_rows)) == png(audit_plots.bounds(bound_rows))
+    assert png(plots.bounds(bound_rows)) == png(plots.bounds(bound_rows))
     row = {"control": "half", "caught": True, "claimed": 4.0, "bound": 5.0}
-    assert png(audit_plots.detections([row, row | {"bound": None}, row | {"caught": False, "bound": 0.0}]))
+    assert png(plots.detections([row, row | {"bound": None}, row | {"caught": False, "bound": 0.0}]))
 
 
 # Other libraries

@@ -7,9 +7,10 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from cnndp import audit_plots, audits, results
 from cnndp.__main__ import main
-from cnndp.controls import CONTROLS, CORRECT
+from cnndp.audit import campaign, plots
+from cnndp.audit.controls import CONTROLS, CORRECT
+from cnndp.runs import store
 
 TESTS = Path(__file__).parent
 NOTEBOOK = TESTS.parent / "notebooks" / "audit.ipynb"
@@ -18,8 +19,8 @@ NOTEBOOK = TESTS.parent / "notebooks" / "audit.ipynb"
 @pytest.fixture
 def one_control(monkeypatch):
     """Leave one planted mistake and the correct mechanism, so that a test takes seconds."""
-    monkeypatch.setattr(audits, "CONTROLS", CONTROLS[:1])
-    monkeypatch.setattr(audits, "CORRECT", CORRECT[:1])
+    monkeypatch.setattr(campaign, "CONTROLS", CONTROLS[:1])
+    monkeypatch.setattr(campaign, "CORRECT", CORRECT[:1])
 
 
 def row(control, *caught_by, expected=("audit",)):
@@ -28,41 +29,43 @@ def row(control, *caught_by, expected=("audit",)):
 
 def test_detections_are_stored_sealed_and_come_out_again(one_control, tmp_path, monkeypatch):
     monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
-    shown = results.save({"kind": "detections", "rows": []}, audits.path_for(tmp_path, "detections"))
+    shown = store.save({"kind": "detections", "rows": []}, campaign.path_for(tmp_path, "detections"))
     before = shown.read_bytes()
     outcome = CliRunner().invoke(main, ["audit", "detections", "--seeds", "1"])
     assert outcome.exit_code == 0, outcome.output
     assert shown.read_bytes() == before  # what the book shows is left alone
     assert CliRunner().invoke(main, ["audit", "detections", "--seeds", "1", "--book"]).exit_code == 2
-    record = results.load(tmp_path / "own" / "audit-detections.json")
+    record = store.load(tmp_path / "own" / "audit-detections.json")
     assert [(one["control"], one["caught"]) for one in record["rows"]] == [
         ("correct, Gaussian", False),
         ("half the noise, Gaussian", True),
     ]
-    assert "2 rows of `book/results/audits/detections.json`" in audits.source(record)
-    assert audits.live_check(record) == "pass"
+    assert "2 rows of `book/results/audits/detections.json`" in campaign.source(record)
+    assert campaign.live_check(record) == "pass"
     planted = record["rows"][1]
-    assert audits.live_check({"rows": [{**planted, "bound": planted["bound"] + 1.0}]}).startswith("fail: bound")
-    assert audits.live_check({"rows": [{**planted, "caught_by": ["guard"]}]}).startswith("fail: caught by audit, noise")
+    assert campaign.live_check({"rows": [{**planted, "bound": planted["bound"] + 1.0}]}).startswith("fail: bound")
+    assert campaign.live_check({"rows": [{**planted, "caught_by": ["guard"]}]}).startswith(
+        "fail: caught by audit, noise"
+    )
 
 
 def test_an_unknown_kind_or_parameter_is_refused_with_the_closest():
     with pytest.raises(ValueError, match=r"kind='detection' is not known; did you mean 'detections'\?"):
-        audits.make("detection")
+        campaign.make("detection")
     with pytest.raises(ValueError, match=r"parameter='seed' is not known; did you mean 'seeds'\?"):
-        audits.from_notebook({"measure": False, "seed": 1})
+        campaign.from_notebook({"measure": False, "seed": 1})
     with pytest.raises(ValueError, match="seeds=0 must be a whole number"):
-        audits.make("detections", 0)
+        campaign.make("detections", 0)
 
 
 def test_audits_that_are_missing_or_changed_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
-    with pytest.raises(results.RecordError, match=r"bounds\.json is missing"):
-        audits.from_notebook({"measure": False, "seeds": None})
+    with pytest.raises(store.RecordError, match=r"bounds\.json is missing"):
+        campaign.from_notebook({"measure": False, "seeds": None})
 
 
 def test_every_kind_plans_its_runs_with_the_seeds_asked_for(digits):
-    for kind, tasks in audits.KINDS.items():
+    for kind, tasks in campaign.KINDS.items():
         planned = list(tasks(digits, 2))
         assert len(planned) % 2 == 0, kind
         assert len(list(tasks(digits, 4))) == 2 * len(planned)
@@ -76,11 +79,11 @@ def test_the_sentence_says_what_caught_each_mistake_and_counts_false_alarms():
         row("c", "divisor_is_public", expected=("divisor_is_public",)),
         row("as it is", expected=()),
     ]
-    assert audits.summary(rows) == (
+    assert campaign.summary(rows) == (
         "3 mistakes are planted, 4 runs in all. Caught in every run: 1 by the audit's bound; 1 by the guard before the "
         "weights move; 1 by a check alone (`divisor_is_public`). Of 1 runs of the correct mechanism 0 are called wrong."
     )
-    missed = audits.summary([*rows, row("a"), row("as it is", "audit", expected=())])
+    missed = campaign.summary([*rows, row("a"), row("as it is", "audit", expected=())])
     assert "0 by the audit's bound" in missed
     assert "1 not in every run (a)" in missed
     assert "Of 2 runs of the correct mechanism 1 are called wrong" in missed
@@ -92,7 +95,7 @@ def test_areas_have_a_row_for_each_network_and_attack_and_a_mark_for_each_seed()
         {**shared, "reading": reading, "auc": auc, "auc_interval": [auc - 0.1, auc + 0.1]}
         for reading, auc in (("private", 0.5), ("private", 0.52), ("reconstructed", 0.7))
     ]
-    (axes,) = audit_plots.areas(rows).axes
+    (axes,) = plots.areas(rows).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["private: low loss", "reconstructed: low loss"]
     assert sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o") == [0.5, 0.52, 0.7]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cnndp.batches import poisson, reshuffled, steps_per_epoch
+from cnndp.training.batches import poisson, reshuffled, steps_per_epoch
 
 
 def drawn(num_train, batch_size, num_steps, seed=0):

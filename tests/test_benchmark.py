@@ -6,12 +6,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cnndp import benchmark, cost, plots, results
 from cnndp.__main__ import main
-from cnndp.benchmark import VARIANTS, available, part_of, path_for, problem, take_turns
-from cnndp.clipping import example_clipped_sum
-from cnndp.gradients import batch_gradient, flatten
-from cnndp.losses import cross_entropy
+from cnndp.bench import cost, timing
+from cnndp.bench.timing import VARIANTS, available, part_of, path_for, problem, take_turns
+from cnndp.equations.losses import cross_entropy
+from cnndp.report.figures import drawing
+from cnndp.runs import store
+from cnndp.training.clipping import example_clipped_sum
+from cnndp.training.gradients import batch_gradient, flatten
 
 CPU = torch.device("cpu")
 OPACUS_WARNS = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
@@ -32,7 +34,7 @@ def row(variant, milliseconds, network="mnist_cnn", batch_size=250, memory=10):
 def record():
     """A benchmark made up by hand: the second turn was slow for everybody."""
     times = {"SGD": [10.0, 20.0, 10.0], "SGD, channels last": [5.0, 10.0, 5.0], "Opacus, hooks": [40.0, 80.0, 40.0]}
-    rows = [row(name, values, network) for network in benchmark.NETWORKS for name, values in times.items()]
+    rows = [row(name, values, network) for network in timing.NETWORKS for name, values in times.items()]
     rows += [row("fast, L2", [12.0, 24.0, 12.0]), row("fast, L2", [30.0, 60.0, 30.0], "cifar_cnn")]
     made = {
         "threads": 2,
@@ -42,9 +44,9 @@ def record():
         "commit": "abc",
         "date": "today",
     }
-    parts = dict.fromkeys([*benchmark.PARTS, benchmark.OTHER], 1.0)
+    parts = dict.fromkeys([*timing.PARTS, timing.OTHER], 1.0)
     profile = [
-        {"network": network, "batch_size": 250, "variant": "fast, L2", "ms": parts} for network in benchmark.NETWORKS
+        {"network": network, "batch_size": 250, "variant": "fast, L2", "ms": parts} for network in timing.NETWORKS
     ]
     return {
         "kind": "benchmark",
@@ -61,7 +63,7 @@ def record():
 
 @OPACUS_WARNS
 @EVERY_VARIANT
-@pytest.mark.parametrize("network", benchmark.NETWORKS)
+@pytest.mark.parametrize("network", timing.NETWORKS)
 def test_every_variant_takes_steps(name, network):
     if name not in available():
         pytest.skip("Opacus is not installed")
@@ -100,15 +102,15 @@ def test_the_clipped_sum_is_the_one_that_opacus_computes(monkeypatch):
 def test_turns_alternate_and_every_variant_has_as_many(monkeypatch):
     order = []
     steps = {name: (lambda given, name=name: lambda: order.append(name)) for name in ("a", "b")}
-    monkeypatch.setattr(benchmark, "VARIANTS", steps)
-    monkeypatch.setattr(benchmark, "seconds_of", lambda step, count, device: step() or 1.0)
+    monkeypatch.setattr(timing, "VARIANTS", steps)
+    monkeypatch.setattr(timing, "seconds_of", lambda step, count, device: step() or 1.0)
     times = take_turns("mnist_cnn", 2, CPU, 3, lambda: None)
     assert order == ["a", "b"] * 4  # one round to learn how long a step takes, then three turns
     assert times == {"a": [1000.0] * 3, "b": [1000.0] * 3}
 
 
 def test_memory_is_what_steps_add():
-    small, large = (benchmark.peak_memory_mb("cifar_cnn", size, "SGD", CPU) for size in (16, 256))
+    small, large = (timing.peak_memory_mb("cifar_cnn", size, "SGD", CPU) for size in (16, 256))
     if small is None:
         pytest.skip("this system does not tell the peak of a process")
     assert large > 60  # the first layer's output alone is 32 MiB, and it is kept with its derivative
@@ -122,7 +124,7 @@ def test_memory_is_what_steps_add():
         ("aten::bmm", "products for norms"),
         ("aten::mm", "linear layers, weighted sums"),
         ("aten::tanh_backward", "passes: activations, loss"),
-        ("something of tomorrow", benchmark.OTHER),
+        ("something of tomorrow", timing.OTHER),
     ],
 )
 def test_operators_are_sorted_by_what_they_are_for(operator, part):
@@ -130,8 +132,8 @@ def test_operators_are_sorted_by_what_they_are_for(operator, part):
 
 
 def test_a_profile_adds_up():
-    found = benchmark.profile("mnist_cnn", 8, "fast, L2", CPU)
-    assert set(found["ms"]) == {*benchmark.PARTS, benchmark.OTHER}
+    found = timing.profile("mnist_cnn", 8, "fast, L2", CPU)
+    assert set(found["ms"]) == {*timing.PARTS, timing.OTHER}
     assert found["ms"]["passes: convolutions"] > 0
     assert found["ms"]["products for norms"] > 0
 
@@ -141,7 +143,7 @@ def test_a_profile_adds_up():
 def test_every_variant_takes_steps_on_a_gpu(name):
     device = torch.device("cuda")
     assert min(take_turns("mnist_cnn", 250, device, 2, lambda: None)[name]) > 0
-    assert benchmark.peak_memory_mb("mnist_cnn", 250, name, device) >= 0
+    assert timing.peak_memory_mb("mnist_cnn", 250, name, device) >= 0
 
 
 # Records and tables
@@ -172,23 +174,23 @@ def test_the_machine_is_named(record):
 
 
 def test_what_no_gpu_has_measured_is_said_to_be_open(record, tmp_path):
-    results.save(record, path_for(tmp_path, record))
+    store.save(record, path_for(tmp_path, record))
     assert "Not yet run" in cost.gpu_note(tmp_path)
     fast = {**record, "processor": "Some GPU", "provenance": {**record["provenance"], "device": "Some GPU"}}
-    results.save(fast, path_for(tmp_path, fast))
+    store.save(fast, path_for(tmp_path, fast))
     assert "Some GPU, 26,010-parameter network, B = 250: 3.3 (3.3 to 3.3) times as fast" in cost.gpu_note(tmp_path)
     assert [path.name for path in cost.stored(tmp_path)] == ["some-cpu-2-threads.json", "some-gpu.json"]
 
 
 def test_a_changed_benchmark_is_refused(record, tmp_path, monkeypatch):
     monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
-    path = results.save(record, path_for(tmp_path, record))
+    path = store.save(record, path_for(tmp_path, record))
     given = {"machine": "some-cpu-2-threads", "measure": False, "repeats": 2, "device": "cpu"}
     assert cost.from_notebook(given)["rows"] == record["rows"]
     with pytest.raises(ValueError, match="machine='some-cpu-2-thread' is not known; did you mean 'some-cpu-2-threads'"):
         cost.from_notebook({**given, "machine": "some-cpu-2-thread"})
     path.write_text(path.read_text().replace("12.0", "11.0", 1))
-    with pytest.raises(results.RecordError, match="was changed after it was written"):
+    with pytest.raises(store.RecordError, match="was changed after it was written"):
         cost.from_notebook(given)
 
 
@@ -205,7 +207,7 @@ def test_the_live_check_can_fail(monkeypatch):
 
 
 def test_figures_are_drawn_from_the_record_alone(record):
-    panels = plots.costs(record, batch_sizes=(250,)).axes
+    panels = drawing.costs(record, batch_sizes=(250,)).axes
     assert [label.get_text() for label in panels[0].get_yticklabels()] == [
         "SGD",
         "SGD, channels last",
@@ -213,15 +215,15 @@ def test_figures_are_drawn_from_the_record_alone(record):
         "Opacus, hooks",
     ]
     assert [patch.get_width() for patch in panels[0].patches][:4] == pytest.approx([1.0, 0.5, 1.2, 4.0])
-    bars = plots.step_parts(record).axes[0].patches
+    bars = drawing.step_parts(record).axes[0].patches
     assert sum(bar.get_width() for bar in bars) == pytest.approx(200)  # two bars of 100 %
-    assert plots.png(plots.step_parts(record))[:4] == b"\x89PNG"
+    assert drawing.png(drawing.step_parts(record))[:4] == b"\x89PNG"
 
 
 def test_the_command_measures_stores_and_prints(monkeypatch, tmp_path, record):
     monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
     seen = []
-    monkeypatch.setattr(benchmark, "measure", lambda device, repeats: seen.append((device, repeats)) or record)
+    monkeypatch.setattr(timing, "measure", lambda device, repeats: seen.append((device, repeats)) or record)
     finished = CliRunner().invoke(main, ["bench", "--device", "cpu", "--repeats", "3"])
     assert finished.exit_code == 0, finished.output
     assert seen == [(CPU, 3)]

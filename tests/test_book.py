@@ -12,8 +12,10 @@ import pytest
 from docutils.parsers.rst.states import Inliner
 from docutils.utils import new_document
 
-from cnndp import experiment, findings, paper, report, results
-from cnndp.sections import SECTIONS
+from cnndp.papers import claims
+from cnndp.papers.sections.plan import SECTIONS
+from cnndp.report import findings, tables
+from cnndp.runs import experiment, store
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 README = BOOK.parent / "README.md"
@@ -182,7 +184,7 @@ def test_a_changed_record_reaches_no_card(readme, tmp_path, monkeypatch):
     changed.write_text(
         re.sub(r'("test_accuracy": )9', r"\g<1>8", changed.read_text(encoding="utf-8")), encoding="utf-8"
     )
-    with pytest.raises(results.RecordError, match="was changed after it was written"):
+    with pytest.raises(store.RecordError, match="was changed after it was written"):
         readme.card()
 
 
@@ -271,8 +273,8 @@ def test_the_comparison_has_a_verdict_where_there_are_records(own_store):
 
 @pytest.mark.skipif(len(RECORDED) < 40, reason="needs the recorded runs of Fig. 7 on MNIST, all eight labels")
 def test_headlines_are_rows_of_the_whole_table_and_the_summary_counts_it(own_store):
-    frame = paper.compare(findings.all_records())
-    whole, head = rows(paper.as_markdown(frame)), rows(findings.headlines(frame))
+    frame = claims.compare(findings.all_records())
+    whole, head = rows(claims.as_markdown(frame)), rows(findings.headlines(frame))
     assert set(head) <= set(whole)
     assert len(head) == len(findings.HEADLINES) == len(set(findings.HEADLINES))
     counts = [int(number) for number in re.findall(r"(\d+) (?!claims)", findings.claim_summary(frame))]
@@ -363,4 +365,4 @@ def test_every_number_that_the_pages_ask_for_names_a_run_of_the_plan(companion):
     for section, dataset, label, statistic in asked:
         labels = {run.label for run in findings.study_of(section, dataset).runs}
         assert label in labels, (section, label)
-        assert statistic in (*report.STATISTICS, *report.PRIVACY)
+        assert statistic in (*tables.STATISTICS, *tables.PRIVACY)

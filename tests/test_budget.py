@@ -5,8 +5,8 @@ from fractions import Fraction
 
 import pytest
 
-from cnndp.budget import Budget, budget_for_scales, budget_for_total, step_epsilon, total_epsilon, zcdp_rho
-from cnndp.noise import laplace_scale
+from cnndp.equations.budget import Budget, budget_for_scales, budget_for_total, step_epsilon, total_epsilon, zcdp_rho
+from cnndp.equations.noise import laplace_scale
 
 CASES = [(E, T, r) for E in (0.1, 72.5, 960.0) for T in (1, 2, 3, 300, 22_400) for r in (0.25, 1.0, 2.0, 11.1)]
 

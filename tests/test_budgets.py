@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from cnndp import budgets, paper
+from cnndp.papers import claims
+from cnndp.report import budgets
 
 
 def cells(text):
@@ -51,11 +52,11 @@ def test_a_coarser_grid_only_makes_the_bound_larger(monkeypatch):
     assert fine <= budgets.conditional_epsilon(0.2, 100, 1.0) < 1.2 * fine
 
 
-@pytest.mark.parametrize("dataset", paper.TABLE_II)
+@pytest.mark.parametrize("dataset", claims.TABLE_II)
 def test_the_schedule_of_the_book_spends_the_total(dataset):
-    for num_steps, note in zip(paper.TABLE_II[dataset], budgets.schedule_notes(dataset).splitlines(), strict=True):
+    for num_steps, note in zip(claims.TABLE_II[dataset], budgets.schedule_notes(dataset).splitlines(), strict=True):
         first, increment, last = numbers(note)
-        assert num_steps * (first + last) / 2 == pytest.approx(paper.total_epsilon(dataset, num_steps), rel=1e-3)
+        assert num_steps * (first + last) / 2 == pytest.approx(claims.total_epsilon(dataset, num_steps), rel=1e-3)
         assert last == pytest.approx(2 * first, rel=1e-3)
         assert increment == pytest.approx((last - first) / (num_steps - 1), rel=1e-2)
 

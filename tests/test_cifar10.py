@@ -2,10 +2,10 @@
 
 import pytest
 
-from cnndp.presets import CIFAR10_RATES, METHODS, preset
-from cnndp.sections import Options, plan
-from cnndp.sections_cifar10 import BACK, TUNED, cifar10_tuning, fig09_comparison, rates_of, with_mnists_constants
-from cnndp.sections_equal import rate_of
+from cnndp.papers.presets import CIFAR10_RATES, METHODS, preset
+from cnndp.papers.sections.cifar10 import BACK, TUNED, cifar10_tuning, fig09_comparison, rates_of, with_mnists_constants
+from cnndp.papers.sections.equal import rate_of
+from cnndp.papers.sections.plan import Options, plan
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from cnndp import experiment, results
-from cnndp.sections import SECTIONS
+from cnndp.papers.sections.plan import SECTIONS
+from cnndp.runs import experiment, store
 
 SMALL = ("-p", "num_steps=3", "-p", "batch_size=8", "--device", "cpu")
 
@@ -148,7 +148,7 @@ def test_replay_of_invented_numbers_with_a_new_hash_exits_with_1(call, recorded,
     (path,) = folder.rglob("*.json")
     record = json.loads(path.read_text(encoding="utf-8"))
     record["trace"]["loss"][1] *= 1.01
-    results.save(record, path, refresh=True)
+    store.save(record, path, refresh=True)
     status, out, _ = call("replay", "--dataset", recorded)
     assert status == 1
     assert re.search(r"FAIL: step 2: loss is [\d.]+ here, [\d.]+ in the record", out)

@@ -6,10 +6,10 @@ import torch
 import twins
 from torch import nn
 
-from cnndp import clipping
-from cnndp.clipping import batch_clipped_sum, clip_rows, example_clipped_sum, unclipped_sum
-from cnndp.gradients import flatten, per_example_gradients, unflatten
-from cnndp.losses import LOSSES, cross_entropy
+from cnndp.equations.losses import LOSSES, cross_entropy
+from cnndp.training import clipping
+from cnndp.training.clipping import batch_clipped_sum, clip_rows, example_clipped_sum, unclipped_sum
+from cnndp.training.gradients import flatten, per_example_gradients, unflatten
 
 ORDERS = pytest.mark.parametrize("order", [1, 2])
 ROUNDING = 1 + 1e-5  # float32

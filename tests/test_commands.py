@@ -10,9 +10,11 @@ import papermill
 import pytest
 from click.testing import CliRunner
 
-from cnndp import audits, benchmark, results
 from cnndp.__main__ import main
-from cnndp.sections import SECTIONS
+from cnndp.audit import campaign
+from cnndp.bench import timing
+from cnndp.papers.sections.plan import SECTIONS
+from cnndp.runs import store
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]
@@ -55,11 +57,11 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "store"))
     monkeypatch.setenv("CNNDP_PROGRESS", str(tmp_path / "progress"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(audits, "CONTROLS", audits.CONTROLS[:1])
-    monkeypatch.setattr(audits, "CORRECT", audits.CORRECT[:1])
-    monkeypatch.setattr(audits, "EPSILONS", audits.EPSILONS[:1])
-    monkeypatch.setattr(audits, "CANARIES", 200)
-    monkeypatch.setattr(benchmark, "measure", lambda *given, **more: pytest.fail("make bench is tested by itself"))
+    monkeypatch.setattr(campaign, "CONTROLS", campaign.CONTROLS[:1])
+    monkeypatch.setattr(campaign, "CORRECT", campaign.CORRECT[:1])
+    monkeypatch.setattr(campaign, "EPSILONS", campaign.EPSILONS[:1])
+    monkeypatch.setattr(campaign, "CANARIES", 200)
+    monkeypatch.setattr(timing, "measure", lambda *given, **more: pytest.fail("make bench is tested by itself"))
     return tmp_path
 
 
@@ -149,5 +151,5 @@ def test_a_command_that_bash_would_take_apart_is_noticed():
 
 def test_own_measurements_are_no_runs(place):
     """The folder of a user's own audits and benchmarks is not read as one of runs."""
-    results.save({"kind": "bounds", "rows": []}, audits.path_for(place / "store", "bounds", own=True))
-    assert list(results.load_all(place / "store")) == []
+    store.save({"kind": "bounds", "rows": []}, campaign.path_for(place / "store", "bounds", own=True))
+    assert list(store.load_all(place / "store")) == []

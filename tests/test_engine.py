@@ -6,12 +6,12 @@ import torch
 import twins
 from torch import nn
 
-from cnndp import engine
-from cnndp.clipping import example_clipped_sum, pick_engine
-from cnndp.engine import gram_power
-from cnndp.gradients import flatten
-from cnndp.losses import LOSSES, cross_entropy
-from cnndp.models import build
+from cnndp.equations.losses import LOSSES, cross_entropy
+from cnndp.training import engine
+from cnndp.training.clipping import example_clipped_sum, pick_engine
+from cnndp.training.engine import gram_power
+from cnndp.training.gradients import flatten
+from cnndp.training.models import build
 
 ORDERS = pytest.mark.parametrize("order", [1, 2])
 ENGINES = pytest.mark.parametrize("name", ["fast", "general"])

@@ -21,11 +21,11 @@ from test_engine import (
 )
 from torch import nn
 
-from cnndp import engine
-from cnndp.clipping import example_clipped_sum, pick_engine
-from cnndp.engine import floats_per_example, weighted_sum, why_not
-from cnndp.gradients import flatten
-from cnndp.losses import cross_entropy
+from cnndp.equations.losses import cross_entropy
+from cnndp.training import engine
+from cnndp.training.clipping import example_clipped_sum, pick_engine
+from cnndp.training.engine import floats_per_example, weighted_sum, why_not
+from cnndp.training.gradients import flatten
 
 
 class Own(nn.Linear):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from cnndp import data
-from cnndp.sections_equal import PANELS, RATES, TUNED, equal_terms, equal_terms_tuning, rate_of
+from cnndp.data import datasets
+from cnndp.papers.sections.equal import PANELS, RATES, TUNED, equal_terms, equal_terms_tuning, rate_of
 
 
 def test_all_of_a_panel_clip_alike_and_meet_the_same_kind_of_noise():
@@ -25,7 +25,7 @@ def test_every_method_is_tuned_on_the_same_grid_and_never_on_test_images():
 
 
 def test_validation_images_are_a_tenth_of_the_training_part_and_no_test_images():
-    whole, part = data.load("digits"), data.load("digits", split="8:2 validation")
+    whole, part = datasets.load("digits"), datasets.load("digits", split="8:2 validation")
     assert len(part.test_labels) == len(whole.train_labels) - int(0.9 * len(whole.train_labels))
     assert torch.equal(torch.cat([part.train_images, part.test_images]), whole.train_images)
     assert part.sha256 == whole.sha256

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from cnndp import data, experiment, recording, replay, results
-from cnndp.experiment import from_notebook, prepare, run, sweep
-from cnndp.presets import preset
-from cnndp.recording import significant
-from cnndp.results import RecordError
-from cnndp.training import train
+from cnndp.data import datasets
+from cnndp.papers.presets import preset
+from cnndp.runs import experiment, recording, replay, store
+from cnndp.runs.experiment import from_notebook, prepare, run, sweep
+from cnndp.runs.recording import significant
+from cnndp.runs.store import RecordError
+from cnndp.training.loop import train
 
 SECTION = "fig07_ablation"
 SMALL = {"num_steps": 3, "batch_size": 8, "device": "cpu"}
@@ -60,12 +61,18 @@ def forbidden():
 
 
 def configs(own, count=3):
-    name = data.name_of(own)
+    name = datasets.name_of(own)
     return [preset("cnn_dp", "reconstructed", name, 3, batch_size=8, seed=seed) for seed in range(count)]
 
 
 def sweep_all(own, root, **options):
-    given = {"load_images": lambda config: data.load(own), "section": SECTION, "device": CPU, "root": root, **options}
+    given = {
+        "load_images": lambda config: datasets.load(own),
+        "section": SECTION,
+        "device": CPU,
+        "root": root,
+        **options,
+    }
     return sweep(configs(own), **given)
 
 
@@ -148,7 +155,7 @@ def test_only_missing_runs_are_trained(own, tmp_path, trained):
     first = sweep_all(own, tmp_path)
     assert trained == configs(own)
     assert sweep_all(own, tmp_path, load_images=forbidden) == first
-    results.find(tmp_path, configs(own)[1]).unlink()
+    store.find(tmp_path, configs(own)[1]).unlink()
     again = sweep_all(own, tmp_path)
     assert trained[3:] == [configs(own)[1]]
     assert [record["digest"] for record in again] == [config.digest for config in configs(own)]
@@ -157,7 +164,7 @@ def test_only_missing_runs_are_trained(own, tmp_path, trained):
 
 def test_a_config_that_occurs_twice_is_trained_once(own, tmp_path, trained):
     twice = configs(own)[:1] * 2
-    records = sweep(twice, load_images=lambda config: data.load(own), section=SECTION, device=CPU, root=tmp_path)
+    records = sweep(twice, load_images=lambda config: datasets.load(own), section=SECTION, device=CPU, root=tmp_path)
     assert len(trained) == 1
     assert records[0] == records[1]
 
@@ -167,7 +174,7 @@ def test_data_are_loaded_once_for_all_runs_that_share_them(own, tmp_path, traine
 
     def load(config):
         loaded.append(config.split_seed)
-        return data.load(own, split_seed=config.split_seed)
+        return datasets.load(own, split_seed=config.split_seed)
 
     runs = [*configs(own), *(config.replace(split_seed=1) for config in configs(own))]
     sweep(runs, load_images=load, section=SECTION, device=CPU, root=tmp_path)
@@ -202,7 +209,7 @@ def test_an_interrupted_sweep_keeps_what_was_finished_and_goes_on_there(own, tmp
 
 
 def test_a_sweep_that_runs_out_of_disk_keeps_what_was_finished(own, tmp_path, monkeypatch):
-    original, written = results.write_atomically, []
+    original, written = store.write_atomically, []
 
     def full(path, text):
         if written:
@@ -210,7 +217,7 @@ def test_a_sweep_that_runs_out_of_disk_keeps_what_was_finished(own, tmp_path, mo
         written.append(path)
         original(path, text)
 
-    monkeypatch.setattr(results, "write_atomically", full)
+    monkeypatch.setattr(store, "write_atomically", full)
     with pytest.raises(RecordError, match=r"cannot write .*finished runs are kept"):
         sweep_all(own, tmp_path)
     assert [path.name for path in tmp_path.rglob("*.json")] == [written[0].name]
@@ -218,18 +225,18 @@ def test_a_sweep_that_runs_out_of_disk_keeps_what_was_finished(own, tmp_path, mo
 
 def test_refresh_trains_again_and_replaces_in_place(own, tmp_path, trained):
     sweep_all(own, tmp_path)
-    path = results.find(tmp_path, configs(own)[0])
-    content = results.load(path)
-    results.save({**content, "status": "old"}, path, refresh=True)
+    path = store.find(tmp_path, configs(own)[0])
+    content = store.load(path)
+    store.save({**content, "status": "old"}, path, refresh=True)
     records = sweep_all(own, tmp_path, refresh=True, section="eq06_11_polyak")
     assert len(trained) == 6
     assert len(list(tmp_path.rglob("*.json"))) == 3
-    assert records[0]["status"] == results.load(path)["status"] == "finished"
+    assert records[0]["status"] == store.load(path)["status"] == "finished"
 
 
 def test_a_changed_record_stops_the_sweep(own, tmp_path):
     sweep_all(own, tmp_path)
-    path = results.find(tmp_path, configs(own)[2])
+    path = store.find(tmp_path, configs(own)[2])
     path.write_text(path.read_text(encoding="utf-8").replace('"finished"', '"finishes"'), encoding="utf-8")
     with pytest.raises(RecordError, match=r"was changed after it was written.*delete it and run the section again"):
         sweep_all(own, tmp_path)
@@ -237,7 +244,7 @@ def test_a_changed_record_stops_the_sweep(own, tmp_path):
 
 def test_a_record_under_the_name_of_another_run_is_refused(own, tmp_path):
     sweep_all(own, tmp_path)
-    first, second = (results.find(tmp_path, config) for config in configs(own)[:2])
+    first, second = (store.find(tmp_path, config) for config in configs(own)[:2])
     second.write_bytes(first.read_bytes())
     with pytest.raises(RecordError):
         sweep_all(own, tmp_path)
@@ -256,7 +263,7 @@ def test_a_record_holds_what_design_md_promises(own, tmp_path):
     assert record["privacy"]["nominal_epsilon"] == pytest.approx(record["config"]["total_epsilon"])
     assert record["privacy"]["no_guarantee"] == "no per-example clip bounds what one record adds to the gradient"
     assert sum(steps for entry in record["ledger"] for _, steps in entry["scales"]) == 3
-    assert record["provenance"]["dataset_sha256"] == data.load(own).sha256
+    assert record["provenance"]["dataset_sha256"] == datasets.load(own).sha256
 
 
 def test_a_killed_process_leaves_only_whole_records_and_the_next_goes_on(own, folder, trained):
@@ -275,7 +282,7 @@ def test_a_killed_process_leaves_only_whole_records_and_the_next_goes_on(own, fo
     kept = {path: path.read_bytes() for path in folder.rglob("*.json")}
     assert 3 <= len(kept) < 40
     for path in kept:
-        assert results.load(path)["status"] == "finished"
+        assert store.load(path)["status"] == "finished"
     finished = run(prepare(SECTION, dataset=own, device="cpu", batch_size=8, **parameters))
     assert len(finished) == 40
     assert len(trained) == 40 - len(kept)
@@ -305,17 +312,17 @@ def test_two_sweeps_on_one_store_share_the_work_and_train_nothing_twice(own, fol
 def test_a_run_that_another_trains_is_waited_for_and_taken(own, tmp_path, monkeypatch):
     """The lock is held elsewhere at first; when it is free the record is there, and training again is a failure."""
     wanted = configs(own)
-    held = results.lock_of(tmp_path, wanted[0])
+    held = store.lock_of(tmp_path, wanted[0])
     order = []
 
     def make(config, *arguments, **options):
         order.append(config.seed)
         if len(order) == 2:  # both others are done: now the first one's owner ends
-            results.save(made[wanted[0].digest], results.path_for(tmp_path, SECTION, wanted[0]))
+            store.save(made[wanted[0].digest], store.path_for(tmp_path, SECTION, wanted[0]))
             held.release()
         return made[config.digest]
 
-    made = {config.digest: recording.make_record(config, data.load(own), SECTION, CPU) for config in wanted}
+    made = {config.digest: recording.make_record(config, datasets.load(own), SECTION, CPU) for config in wanted}
     monkeypatch.setattr(experiment, "make_record", make)
     held.acquire()
     found = sweep_all(own, tmp_path)
@@ -331,7 +338,7 @@ def test_a_lock_is_free_again_after_an_error(own, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         sweep_all(own, tmp_path)
     for config in configs(own):
-        results.lock_of(tmp_path, config).acquire(blocking=False)
+        store.lock_of(tmp_path, config).acquire(blocking=False)
 
 
 # What a section sets itself, and sizes that follow the data
@@ -430,8 +437,8 @@ def test_the_same_images_under_another_path_find_their_record(own, tmp_path, fol
 
 def test_other_images_under_the_same_name_are_other_data(own, tmp_path):
     other = write_npz(tmp_path / "mine.npz", seed=1)
-    assert data.name_of(other) != data.name_of(own)
-    message = rf"is '{data.name_of(other)}', but the run was made on '{data.name_of(own)}'; pass the file"
+    assert datasets.name_of(other) != datasets.name_of(own)
+    message = rf"is '{datasets.name_of(other)}', but the run was made on '{datasets.name_of(own)}'; pass the file"
     with pytest.raises(ValueError, match=message):
         experiment.load_for(configs(own)[0], other)
 
@@ -500,6 +507,6 @@ def test_a_record_of_a_secret_seed_says_that_it_cannot_be_replayed(own, monkeypa
     record = found[0].record
     assert "operating system" in record["not_replayable"]
     assert "seed" not in json.dumps(record["provenance"])
-    with pytest.raises(results.RecordError, match="cannot be replayed: batches and noise came from"):
+    with pytest.raises(store.RecordError, match="cannot be replayed: batches and noise came from"):
         replay.replay(record, experiment.load_for(study.runs[0].config, own))
     assert replay.live_check(study, found, "any").startswith("no run here can be trained again")

@@ -15,10 +15,11 @@ import pytest
 import torch
 import yaml
 
-from cnndp import replay, results, seal, sections_private, verify
-from cnndp.presets import preset
-from cnndp.recording import make_record, repriced
-from cnndp.training import evaluation_steps
+from cnndp.papers.presets import preset
+from cnndp.papers.sections import private
+from cnndp.runs import replay, seal, store, verify
+from cnndp.runs.recording import make_record, repriced
+from cnndp.training.loop import evaluation_steps
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = yaml.safe_load((ROOT / "book" / "checks.yml").read_text(encoding="utf-8"))
@@ -33,7 +34,7 @@ def honest(digits, tmp_path_factory):
     """Return the record of a private run on digits that went through the store."""
     config = preset("dp_sgd", "private", "digits", NUM_STEPS, batch_size=100, target_epsilon=4.0)
     made = make_record(config, digits, "private_fig07_08", torch.device("cpu"))
-    return results.load(results.save(made, tmp_path_factory.mktemp("honest") / "record.json"))
+    return store.load(store.save(made, tmp_path_factory.mktemp("honest") / "record.json"))
 
 
 # Forgeries of a record, by someone who makes its hash again
@@ -122,9 +123,9 @@ def noticed_by(record, honest, images, folder):
         if replay.replay(record, images, steps=steps):
             found.add(name)
     path = folder / "section" / "digits" / "record.json"
-    results.save(honest, path)
+    store.save(honest, path)
     seal.write(folder, seal.made_from(folder))
-    results.save(record, path, refresh=True)
+    store.save(record, path, refresh=True)
     if seal.changes(seal.read(folder), seal.made_from(folder)):
         found.add("seal")
     return found
@@ -145,9 +146,9 @@ def test_a_forged_record_is_noticed_by_just_what_the_page_says(honest, digits, t
     forge(changed)
     path = tmp_path / "forged.json"
     path.write_text(json.dumps(changed), encoding="utf-8")
-    with pytest.raises(results.RecordError, match="was changed after it was written"):
-        results.load(path)
-    resealed = results.load(results.save(changed, path, refresh=True))
+    with pytest.raises(store.RecordError, match="was changed after it was written"):
+        store.load(path)
+    resealed = store.load(store.save(changed, path, refresh=True))
     path.unlink()
     assert noticed_by(resealed, honest, digits, tmp_path) == set(RECORDS[forge.__name__]["noticed"])
 
@@ -157,10 +158,10 @@ def test_raising_all_of_a_frontier_leaves_the_seal_and_replay(tmp_path):
     root = ROOT / "book" / "results"
     paths = sorted((root / "frontier" / "mnist").glob("*.json"))[:5]
     for path in paths:
-        record = results.load(path)
+        record = store.load(path)
         record["final"]["test_accuracy"] = round(record["final"]["test_accuracy"] + 1.2, 5)
         record["history"]["test_accuracy"][-1] = round(record["history"]["test_accuracy"][-1] + 1.2, 5)
-        results.save(record, tmp_path / path.relative_to(root))
+        store.save(record, tmp_path / path.relative_to(root))
     sealed = {path.relative_to(root).as_posix(): seal.read(root)[path.relative_to(root).as_posix()] for path in paths}
     found = seal.changes(sealed, seal.made_from(tmp_path))
     assert len(found) == 5
@@ -172,16 +173,16 @@ def test_raising_all_of_a_frontier_leaves_the_seal_and_replay(tmp_path):
 
 def test_the_manifest_is_one_line_a_record_and_says_what_changed(honest, tmp_path):
     for name in ("a", "b"):
-        results.save(honest, tmp_path / "section" / "digits" / f"{name}.json")
-    results.save(honest, tmp_path / "section" / "npz-mine-0123" / "own.json")  # nobody else's
+        store.save(honest, tmp_path / "section" / "digits" / f"{name}.json")
+    store.save(honest, tmp_path / "section" / "npz-mine-0123" / "own.json")  # nobody else's
     written = seal.write(tmp_path, seal.made_from(tmp_path))
     assert len(written.read_text(encoding="utf-8").splitlines()) == 2 + 2
     assert seal.changes(seal.read(tmp_path), seal.made_from(tmp_path)) == []
     changed = copy.deepcopy(honest)
     final(changed)
-    results.save(changed, tmp_path / "section" / "digits" / "a.json", refresh=True)
+    store.save(changed, tmp_path / "section" / "digits" / "a.json", refresh=True)
     (tmp_path / "section" / "digits" / "b.json").unlink()
-    results.save(honest, tmp_path / "section" / "digits" / "c.json")
+    store.save(honest, tmp_path / "section" / "digits" / "c.json")
     words = [str(change).split()[0] for change in seal.changes(seal.read(tmp_path), seal.made_from(tmp_path))]
     assert words == ["changed", "removed", "new"]
 
@@ -189,7 +190,7 @@ def test_the_manifest_is_one_line_a_record_and_says_what_changed(honest, tmp_pat
 def test_a_damaged_manifest_is_refused(tmp_path):
     assert seal.read(tmp_path) == {}
     (tmp_path / seal.NAME).write_text("{", encoding="utf-8")
-    with pytest.raises(results.RecordError, match="restore it from version control"):
+    with pytest.raises(store.RecordError, match="restore it from version control"):
         seal.read(tmp_path)
 
 
@@ -299,7 +300,7 @@ def test_a_number_in_the_card_of_the_readme_is_noticed():
 
 
 def test_a_tuned_rate_is_noticed(best_rates):
-    rates = dict(sections_private.TUNED["cifar10"])
+    rates = dict(private.TUNED["cifar10"])
     assert rates == best_rates("private_tuning", "cifar10")
     name = next(iter(rates))
     assert {**rates, name: 3 * rates[name]} != best_rates("private_tuning", "cifar10")

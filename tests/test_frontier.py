@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from cnndp import findings, plots_frontier
-from cnndp.experiment import Result
-from cnndp.field import anchors_of, headlines
-from cnndp.sections import Options, plan
-from cnndp.sections_equal import rate_of
-from cnndp.sections_frontier import CNN_TUNED
+from cnndp.papers.field import anchors_of, headlines
+from cnndp.papers.sections.equal import rate_of
+from cnndp.papers.sections.frontier import CNN_TUNED
+from cnndp.papers.sections.plan import Options, plan
+from cnndp.report import findings
+from cnndp.report.figures import frontier
+from cnndp.runs.experiment import Result
 
 
 def made(label, epsilon, *finals):
@@ -23,14 +24,14 @@ def lines():
 
 
 def test_points_are_ordered_by_exact_epsilon_and_hold_every_seed(lines):
-    assert list(plots_frontier.by_epsilon(lines["scattering, linear"]).items()) == [
+    assert list(frontier.by_epsilon(lines["scattering, linear"]).items()) == [
         (0.998, [97.0, 97.6]),
         (2.99, [98.0, 99.0]),
     ]
 
 
 def test_the_figure_has_our_lines_the_fields_marks_and_the_papers_numbers(lines):
-    (axes,) = plots_frontier.frontier(lines, "mnist").axes
+    (axes,) = frontier.frontier(lines, "mnist").axes
     ours = {
         line.get_label(): line.get_xydata().tolist() for line in axes.lines if str(line.get_label()).startswith("here")
     }
@@ -48,7 +49,7 @@ def test_the_figure_has_our_lines_the_fields_marks_and_the_papers_numbers(lines)
 
 def test_two_lines_of_a_figure_never_share_a_colour(lines):
     lines |= {name: made("a", 140.0, 98.0) for name in [*findings.BESIDE_FRONTIER][1:]}
-    (axes,) = plots_frontier.frontier(lines, "mnist").axes
+    (axes,) = frontier.frontier(lines, "mnist").axes
     handles, labels = axes.get_legend_handles_labels()
     colours = [one.get_color() for one in handles]
     assert [label.startswith("here") for label in labels] == sorted(
@@ -59,30 +60,30 @@ def test_two_lines_of_a_figure_never_share_a_colour(lines):
 
 def test_small_errors_get_more_room_and_the_axis_can_be_read_back():
     accuracies = np.array([10.0, 50.0, 90.0, 99.0, 100.0])
-    places = plots_frontier.spread_out(accuracies)
-    np.testing.assert_allclose(plots_frontier.spread_back(places), accuracies)
+    places = frontier.spread_out(accuracies)
+    np.testing.assert_allclose(frontier.spread_back(places), accuracies)
     assert places[3] - places[2] > places[1] - places[0] > 0
 
 
 @pytest.mark.parametrize(("low", "high"), [(20.0, 99.2), (85.0, 92.0), (50.0, 70.0), (97.0, 99.0)])
 def test_ticks_lie_within_the_axis_and_apart(low, high):
-    ticks = plots_frontier.readable_ticks(low, high)
+    ticks = frontier.readable_ticks(low, high)
     assert len(ticks) >= 3
     assert all(low <= tick <= high for tick in ticks)
-    places = plots_frontier.spread_out(np.array(ticks))
-    assert np.diff(places).min() > 0.07 * np.ptp(plots_frontier.spread_out(np.array([low, high])))
+    places = frontier.spread_out(np.array(ticks))
+    assert np.diff(places).min() > 0.07 * np.ptp(frontier.spread_out(np.array([low, high])))
 
 
 def test_the_headlines_are_reached_at_the_smallest_epsilon_whose_mean_does(lines):
-    head, _, linear, cnn = plots_frontier.headlines_note(lines, "mnist").splitlines()
+    head, _, linear, cnn = frontier.headlines_note(lines, "mnist").splitlines()
     assert head == "| Numerical ε at which the mean reaches | P1's 97.68 % | P2's 95.28 % |"
     assert linear == "| scattering, linear | 2.99 | 0.998 |"
     assert cnn == "| CNN | not reached | 72.4 |"
-    assert plots_frontier.headlines_note(lines, "digits").startswith("Neither paper")
+    assert frontier.headlines_note(lines, "digits").startswith("Neither paper")
 
 
 def test_the_table_has_exact_epsilon_spread_and_seconds(lines):
-    table = plots_frontier.frontier_table(lines["scattering, linear"])
+    table = frontier.frontier_table(lines["scattering, linear"])
     assert "| ε = 1 | 0.9980 | 97.30 ± 0.42 (2) | 10 ± 0 (2) |" in table
 
 

@@ -7,10 +7,17 @@ import torch
 import twins
 from torch import nn
 
-from cnndp import gradients
-from cnndp.clipping import example_clipped_sum
-from cnndp.gradients import batch_gradient, flatten, per_example_gradients, predict, refuse_batch_statistics, unflatten
-from cnndp.losses import LOSSES
+from cnndp.equations.losses import LOSSES
+from cnndp.training import gradients
+from cnndp.training.clipping import example_clipped_sum
+from cnndp.training.gradients import (
+    batch_gradient,
+    flatten,
+    per_example_gradients,
+    predict,
+    refuse_batch_statistics,
+    unflatten,
+)
 
 
 class Residual(nn.Module):

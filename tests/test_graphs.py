@@ -5,16 +5,16 @@ import math
 import pytest
 import torch
 
-from cnndp import wiring
-from cnndp.clipping import example_clipped_sum
-from cnndp.data import pixels
-from cnndp.gradients import flatten
-from cnndp.graphs import BLOCK, GraphSteps, Recorded, padded, staged
-from cnndp.losses import cross_entropy
-from cnndp.methods import compose
-from cnndp.models import build
-from cnndp.presets import preset
-from cnndp.training import TRACE_STEPS, evaluation_steps, train
+from cnndp.data.datasets import pixels
+from cnndp.equations.losses import cross_entropy
+from cnndp.papers.presets import preset
+from cnndp.training import wiring
+from cnndp.training.clipping import example_clipped_sum
+from cnndp.training.gradients import flatten
+from cnndp.training.graphs import BLOCK, GraphSteps, Recorded, padded, staged
+from cnndp.training.loop import TRACE_STEPS, evaluation_steps, train
+from cnndp.training.methods import compose
+from cnndp.training.models import build
 
 CPU = torch.device("cpu")
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnndp.intervals import FEWEST, adjusted, chance_of, paired_interval
+from cnndp.report.intervals import FEWEST, adjusted, chance_of, paired_interval
 
 TRIALS = 4000
 

@@ -5,7 +5,7 @@ from math import sqrt
 
 import pytest
 
-from cnndp.ledger import Event, Release, events, guarantee_gap, merge, up_to
+from cnndp.privacy.ledger import Event, Release, events, guarantee_gap, merge, up_to
 
 GRADIENT = Release("gradient", "laplace", 2.0, 0.5, "poisson", 1, sampling_prob=0.1, first_step=1, norm="l1")
 LOSS = Release("loss", "none", 0.0, None, "poisson", 1)

@@ -6,7 +6,7 @@ import torch
 import twins
 from torch.func import vmap
 
-from cnndp import losses
+from cnndp.equations import losses
 
 LOGITS = torch.randn(40, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(40) % 10

@@ -7,15 +7,15 @@ import pytest
 import torch
 import twins
 
-from cnndp import noise
-from cnndp.budget import budget_for_total, step_epsilon
-from cnndp.clipping import example_clipped_sum, unclipped_sum
-from cnndp.config import Config
-from cnndp.gradients import flatten, unflatten
-from cnndp.losses import cross_entropy
-from cnndp.methods import add_noise, compose, noise_std, noisy_gradient, releases, update
-from cnndp.models import build
-from cnndp.presets import METHODS, PRINTED, preset
+from cnndp.equations import noise
+from cnndp.equations.budget import budget_for_total, step_epsilon
+from cnndp.equations.losses import cross_entropy
+from cnndp.papers.presets import METHODS, PRINTED, preset
+from cnndp.training.clipping import example_clipped_sum, unclipped_sum
+from cnndp.training.config import Config
+from cnndp.training.gradients import flatten, unflatten
+from cnndp.training.methods import add_noise, compose, noise_std, noisy_gradient, releases, update
+from cnndp.training.models import build
 
 NOISY = [method for method in METHODS if method != "cnn"]
 ALL = [(method, "reconstructed") for method in METHODS] + [(method, "printed") for method in PRINTED]

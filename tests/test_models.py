@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Generator, nn
 
-from cnndp.gradients import flatten, refuse_batch_statistics
-from cnndp.models import ACTIVATIONS, MODELS, accuracy, build
+from cnndp.training.gradients import flatten, refuse_batch_statistics
+from cnndp.training.models import ACTIVATIONS, MODELS, accuracy, build
 
 SIZES = {"mnist_cnn": 26_010, "mnist_cnn_valid": 18_842, "cifar_cnn": 131_466}
 SHAPES = {"mnist_cnn": (1, 28, 28), "mnist_cnn_valid": (1, 28, 28), "cifar_cnn": (3, 32, 32)}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from cnndp import noise
-from cnndp.randomness import streams
+from cnndp.equations import noise
+from cnndp.training.randomness import streams
 
 N = 20_000
 DRAWS = {"laplace": noise.laplace, "gaussian": noise.gaussian}

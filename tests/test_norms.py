@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from cnndp import experiment, noise, norms, plots, report
-from cnndp.models import num_params
+from cnndp.equations import noise
+from cnndp.report import tables
+from cnndp.report.figures import drawing, norms
+from cnndp.runs import experiment
+from cnndp.training.models import num_params
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +20,7 @@ def polyak(tmp_path_factory):
 
 
 def test_the_noise_norm_is_that_of_a_draw_of_this_scale(polyak):
-    records = report.by_label(polyak)["Eq. (10), no cap"]
+    records = tables.by_label(polyak)["Eq. (10), no cap"]
     steps, stated = norms.noise_norms(records)
     assert steps == records[0]["history"]["step"][1:]
     config, generator = records[0]["config"], torch.Generator().manual_seed(0)
@@ -60,7 +63,7 @@ def test_a_diverged_run_has_no_factors_and_printed_stands_in_alone(polyak):
     diverged = [result._replace(record={**result.record, "status": "diverged"}) for result in polyak]
     assert norms.polyak_runs(diverged) == {}
     assert norms.drivers_table(diverged).count("\n") == 1
-    assert plots.png(norms.drivers(diverged))[:4] == b"\x89PNG"
+    assert drawing.png(norms.drivers(diverged))[:4] == b"\x89PNG"
     assert list(norms.polyak_runs(result for result in polyak if result.label == "printed")) == ["printed"]
     assert "printed" not in norms.polyak_runs(polyak)
 
@@ -81,10 +84,10 @@ def test_pairs_are_matched_by_seed_and_length():
         return experiment.Result(label, {"config": {"seed": seed}, "final": {"test_accuracy": value}})
 
     results = [made("A, T = 3", 0, 5.0), made("A, T = 3", 1, 7.0), made("B, T = 3", 1, 6.0), made("B, T = 9", 0, 1.0)]
-    assert report.pair_note(results, "A", "B") == "- A minus B, T = 3: 1.00 points (n = 1: too few for an interval)."
-    assert report.pair_note(results, "A", "C") == "The runs at hand do not hold both A and C."
+    assert tables.pair_note(results, "A", "B") == "- A minus B, T = 3: 1.00 points (n = 1: too few for an interval)."
+    assert tables.pair_note(results, "A", "C") == "The runs at hand do not hold both A and C."
     plain = [made("A", 0, 5.0), made("B", 0, 6.0), made("A", 1, 5.0), made("B", 1, 6.0)]
-    assert report.pair_note(plain, "A", "B") == "- A minus B: -1.00 points, 95 % interval -1.00 to -1.00 (n = 2)."
+    assert tables.pair_note(plain, "A", "B") == "- A minus B: -1.00 points, 95 % interval -1.00 to -1.00 (n = 2)."
 
 
 @pytest.mark.parametrize("column", ["loss", "gradient_norm"])

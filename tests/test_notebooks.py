@@ -14,9 +14,10 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
-from cnndp import cost, results
-from cnndp.experiment import PARAMETERS
-from cnndp.sections import SECTIONS
+from cnndp.bench import cost
+from cnndp.papers.sections.plan import SECTIONS
+from cnndp.runs import store
+from cnndp.runs.experiment import PARAMETERS
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -119,7 +120,7 @@ def test_the_page_of_costs_checks_its_parameters_and_both_engines(monkeypatch, t
     assert "cost.from_notebook(globals())" in code[1].source
     assert "cost.engines_agree()" in code[-1].source
     given = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(code[0].source).body}
-    with pytest.raises(results.RecordError, match=r"no benchmark is stored .*; pass measure=True, or run make bench"):
+    with pytest.raises(store.RecordError, match=r"no benchmark is stored .*; pass measure=True, or run make bench"):
         cost.from_notebook(given)
     with pytest.raises(ValueError, match="parameter='mesure' is not known; did you mean 'measure'"):
         cost.from_notebook({**given, "mesure": True})
@@ -229,7 +230,7 @@ def call(tmp_path, monkeypatch):
 
 
 def check_smoke(cells, folder, num_runs, dataset):
-    stored = [record for _, record in results.load_all(folder)]
+    stored = [record for _, record in store.load_all(folder)]
     assert len(stored) == num_runs
     assert {record["config"]["num_steps"] for record in stored} == {4}
     assert {record["config"]["dataset"][: len(dataset)] for record in stored} == {dataset}

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from cnndp import audit, outside, wiring
-from cnndp.batches import reshuffled
-from cnndp.controls import CONTROLS, CORRECT
-from cnndp.outside import failed, loss_noise_is_as_stated, recover
-from cnndp.presets import preset
-from cnndp.training import TRACE_STEPS, train
-from cnndp.wiring import NUDGE, nudged
+from cnndp.audit import audit, outside
+from cnndp.audit.controls import CONTROLS, CORRECT
+from cnndp.audit.outside import failed, loss_noise_is_as_stated, recover
+from cnndp.papers.presets import preset
+from cnndp.training import wiring
+from cnndp.training.batches import reshuffled
+from cnndp.training.loop import TRACE_STEPS, train
+from cnndp.training.wiring import NUDGE, nudged
 
 MECHANISMS = ("gaussian", "laplace")
 EVERY_PATH = pytest.mark.parametrize("graph", [False, True], ids=["eager", "recorded"])

@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 from scipy.integrate import quad
 
-from cnndp.accounting import laplace_epsilon
-from cnndp.composition import delta_whole
-from cnndp.ledger import Event
-from cnndp.pairs import delta_pair, pair_epsilon
+from cnndp.privacy.accounting import laplace_epsilon
+from cnndp.privacy.composition import delta_whole
+from cnndp.privacy.ledger import Event
+from cnndp.privacy.pairs import delta_pair, pair_epsilon
 
 Q = 250 / 56_000
 RATIOS = [(1.0, 0.5), (0.3, 2.0), (3.0, 3.0), (4.75, 0.25)]

@@ -5,10 +5,10 @@ from math import log1p
 import pytest
 from dp_accounting.rdp import RdpAccountant
 
-from cnndp.accounting import dp_event, exact_epsilon, renyi_epsilon
-from cnndp.filters import pure_filter, renyi_filter, renyi_order
-from cnndp.ledger import Event, Release, events, merge
-from cnndp.plan import Guard, OverspendError, Plan, make_plan
+from cnndp.privacy.accounting import dp_event, exact_epsilon, renyi_epsilon
+from cnndp.privacy.filters import pure_filter, renyi_filter, renyi_order
+from cnndp.privacy.ledger import Event, Release, events, merge
+from cnndp.privacy.plan import Guard, OverspendError, Plan, make_plan
 
 STATISTIC = Release("feature mean", "gaussian", 15.0, 1.0, "all", 1, norm="l2")
 

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Generator
 
-from cnndp import plots
-from cnndp.budget import budget_for_total
-from cnndp.experiment import Result
-from cnndp.toy import polyak_path
+from cnndp.equations.budget import budget_for_total
+from cnndp.equations.toy import polyak_path
+from cnndp.report.figures import drawing
+from cnndp.runs.experiment import Result
 
 STEPS = [0, 20, 60]
 
@@ -39,25 +39,25 @@ def results():
 
 
 def ablation(results):
-    return plots.ablation(results, {"CNN": 50.08}, 60)
+    return drawing.ablation(results, {"CNN": 50.08}, 60)
 
 
 def schedules(results):
     budgets = {f"r = {r:g}": budget_for_total(72.5, 30, r) for r in (1.0, 2.0)}
-    return plots.schedules(budgets, 30, 0.5, (2.0, 0.18))
+    return drawing.schedules(budgets, 30, 0.5, (2.0, 0.18))
 
 
 def bowl(results):
     paths = {"no noise": polyak_path(5, Generator()), "cap 0.3": polyak_path(5, Generator(), max_step=0.3)}
-    return plots.bowl_paths(paths)
+    return drawing.bowl_paths(paths)
 
 
 def final(results):
-    return plots.final_accuracies(results)
+    return drawing.final_accuracies(results)
 
 
-EVERY_FIGURE = pytest.mark.parametrize("draw", [ablation, schedules, bowl, final, plots.step_sizes])
-EVERY_CURVE = pytest.mark.parametrize("draw", [ablation, plots.step_sizes])
+EVERY_FIGURE = pytest.mark.parametrize("draw", [ablation, schedules, bowl, final, drawing.step_sizes])
+EVERY_CURVE = pytest.mark.parametrize("draw", [ablation, drawing.step_sizes])
 
 
 def legend_of(figure):
@@ -79,7 +79,7 @@ def test_every_axis_says_what_it_shows(draw, results):
 
 def test_accuracies_carry_their_unit_and_logarithmic_axes_say_so(results):
     assert "(%)" in final(results).axes[0].get_xlabel()
-    left, right = plots.step_sizes(results).axes
+    left, right = drawing.step_sizes(results).axes
     assert (left.get_yscale(), left.get_ylabel()) == ("log", "step size (log)")
     assert right.get_ylabel() == "accuracy (%)"
 
@@ -88,7 +88,7 @@ def test_accuracies_carry_their_unit_and_logarithmic_axes_say_so(results):
     ("draw", "names"),
     [
         (ablation, ["CNN", "CNN-DP"]),
-        (plots.step_sizes, ["CNN", "CNN-DP"]),
+        (drawing.step_sizes, ["CNN", "CNN-DP"]),
         (schedules, ["r = 1", "r = 2"]),
         (bowl, ["no noise", "cap 0.3"]),
     ],
@@ -154,19 +154,19 @@ def test_one_seed_alone_is_drawn_without_a_warning(draw, results):
 
 @EVERY_FIGURE
 def test_the_same_records_give_the_same_bytes(draw, results):
-    first, second = (plots.png(draw(results)) for _ in range(2))
+    first, second = (drawing.png(draw(results)) for _ in range(2))
     assert first == second
     assert first.startswith(b"\x89PNG")
     assert b"Matplotlib" not in first  # the version would change the bytes of an unchanged figure
 
 
 def test_other_numbers_give_another_picture(results):
-    assert plots.png(final(results)) != plots.png(final(results[:3]))
+    assert drawing.png(final(results)) != drawing.png(final(results[:3]))
 
 
 @EVERY_FIGURE
 def test_a_picture_is_opaque_and_of_a_readable_size(draw, results):
-    picture = Image.open(io.BytesIO(plots.png(draw(results)))).convert("RGBA")
+    picture = Image.open(io.BytesIO(drawing.png(draw(results)))).convert("RGBA")
     assert 900 <= picture.width <= 2000
     assert 200 <= picture.height <= 1200
     assert picture.getextrema()[3] == (255, 255)
@@ -180,6 +180,6 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(draw, results):
 
 
 def test_the_first_eight_lines_of_a_panel_can_be_told_apart():
-    styles = [(style["color"], style["linestyle"]) for style in map(plots.style, range(8))]
+    styles = [(style["color"], style["linestyle"]) for style in map(drawing.style, range(8))]
     assert len(set(styles)) == 8
     assert len({colour for colour, _ in styles}) == 8

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from cnndp.clipping import example_clipped_sum
-from cnndp.config import Config
-from cnndp.engine import weighted_sum
-from cnndp.gradients import batch_gradient, flatten, per_example_gradients
-from cnndp.losses import LOSSES, cross_entropy
-from cnndp.precision import PRECISIONS, network_precision
+from cnndp.equations.losses import LOSSES, cross_entropy
+from cnndp.training.clipping import example_clipped_sum
+from cnndp.training.config import Config
+from cnndp.training.engine import weighted_sum
+from cnndp.training.gradients import batch_gradient, flatten, per_example_gradients
+from cnndp.training.precision import PRECISIONS, network_precision
 
 CPU = torch.device("cpu")
 ORDERS = pytest.mark.parametrize("order", [1, 2])

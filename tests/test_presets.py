@@ -2,10 +2,10 @@
 
 import pytest
 
-from cnndp.config import Config
-from cnndp.paper import TABLE_I, TABLE_II
-from cnndp.presets import METHODS, PRINTED, preset, table_one
-from cnndp.sections import Options, plan
+from cnndp.papers.claims import TABLE_I, TABLE_II
+from cnndp.papers.presets import METHODS, PRINTED, preset, table_one
+from cnndp.papers.sections.plan import Options, plan
+from cnndp.training.config import Config
 
 DATASETS = pytest.mark.parametrize("dataset", TABLE_I)
 

@@ -8,21 +8,21 @@ import math
 import pytest
 import torch
 
-from cnndp import training, wiring
-from cnndp.accounting import exact_epsilon
-from cnndp.config import Config
-from cnndp.data import pixels
-from cnndp.gradients import flatten
-from cnndp.ledger import guarantee_gap
-from cnndp.methods import add_noise, compose, loss_sum, mean_loss, noisy_gradient
-from cnndp.models import build
-from cnndp.plan import Guard, OverspendError
-from cnndp.presets import PRIVATE, preset
-from cnndp.private import intended
-from cnndp.recording import make_record
-from cnndp.replay import replay
-from cnndp.training import train
-from cnndp.wiring import Material, Wiring, eager_steps
+from cnndp.data.datasets import pixels
+from cnndp.papers.presets import PRIVATE, preset
+from cnndp.privacy.accounting import exact_epsilon
+from cnndp.privacy.ledger import guarantee_gap
+from cnndp.privacy.plan import Guard, OverspendError
+from cnndp.runs.recording import make_record
+from cnndp.runs.replay import replay
+from cnndp.training import loop, wiring
+from cnndp.training.config import Config
+from cnndp.training.gradients import flatten
+from cnndp.training.intended import intended
+from cnndp.training.loop import train
+from cnndp.training.methods import add_noise, compose, loss_sum, mean_loss, noisy_gradient
+from cnndp.training.models import build
+from cnndp.training.wiring import Material, Wiring, eager_steps
 
 CPU = torch.device("cpu")
 TWINS = [(method, mechanism) for method in PRIVATE for mechanism in ("laplace", "gaussian")]
@@ -271,7 +271,7 @@ def test_a_broken_example_counts_nothing_and_does_not_stop_the_run(few):
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(wiring, "network_input", plain)
-            patch.setattr(training.models, "evaluate", lambda *arguments: training.models.Score(0.0, 0.0))
+            patch.setattr(loop.models, "evaluate", lambda *arguments: loop.models.Score(0.0, 0.0))
             assert train(config, images).status == "finished"
 
 

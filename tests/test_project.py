@@ -17,9 +17,9 @@ from packaging.utils import canonicalize_name
 
 from cnndp import __version__
 from cnndp.__main__ import main
-from cnndp.config import Config
-from cnndp.experiment import PARAMETERS, TUNING
-from cnndp.sections import SECTIONS
+from cnndp.papers.sections.plan import SECTIONS
+from cnndp.runs.experiment import PARAMETERS, TUNING
+from cnndp.training.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import cnndp
-from cnndp import provenance
+from cnndp.runs import provenance
 
 CPU = torch.device("cpu")
 

@@ -5,13 +5,13 @@ import itertools
 import pytest
 import torch
 
-from cnndp import batches
-from cnndp.data import Images
-from cnndp.gradients import flatten
-from cnndp.presets import preset
-from cnndp.randomness import generator_for, streams
-from cnndp.training import train
-from cnndp.wiring import prepared
+from cnndp.data.datasets import Images
+from cnndp.papers.presets import preset
+from cnndp.training import batches
+from cnndp.training.gradients import flatten
+from cnndp.training.loop import train
+from cnndp.training.randomness import generator_for, streams
+from cnndp.training.wiring import prepared
 
 
 def drawn(generator):

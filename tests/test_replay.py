@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from cnndp import data, methods, models, noise, replay, results, wiring
-from cnndp.config import Config
-from cnndp.experiment import Result, prepare
-from cnndp.presets import preset
-from cnndp.recording import make_record
-from cnndp.replay import Difference, close, live_check, verdict
-from cnndp.results import RecordError
+from cnndp.data import datasets
+from cnndp.equations import noise
+from cnndp.papers.presets import preset
+from cnndp.runs import replay, store
+from cnndp.runs.experiment import Result, prepare
+from cnndp.runs.recording import make_record
+from cnndp.runs.replay import Difference, close, live_check, verdict
+from cnndp.runs.store import RecordError
+from cnndp.training import methods, models, wiring
+from cnndp.training.config import Config
 
 NUM_STEPS = 12
 
@@ -27,14 +30,14 @@ def own(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images(own):
-    return data.load(own)
+    return datasets.load(own)
 
 
 def make(images, path, **changes):
     """Return a record that went through the store."""
     config = preset("cnn_dp_gan", "reconstructed", images.name, NUM_STEPS, **{"batch_size": 16, **changes})
     made = make_record(config, images, "fig07_ablation", torch.device("cpu"))
-    return results.load(results.save(made, path))
+    return store.load(store.save(made, path))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def resealed(record, tmp_path, change):
     """Return the record after a change by someone who computes its hash again."""
     changed = copy.deepcopy(record)
     change(changed)
-    return results.load(results.save(changed, tmp_path / "resealed.json"))
+    return store.load(store.save(changed, tmp_path / "resealed.json"))
 
 
 # What passes

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from cnndp import benchmark, results, seal, verify
-from cnndp.batches import steps_per_epoch
-from cnndp.config import Config
-from cnndp.presets import preset
-from cnndp.results import RecordError
+from cnndp.bench import timing
+from cnndp.papers.presets import preset
+from cnndp.runs import seal, store, verify
+from cnndp.runs.store import RecordError
+from cnndp.training.batches import steps_per_epoch
+from cnndp.training.config import Config
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COMMITTED = sorted((REPOSITORY / "book" / "results").glob("*/*/*.json"))
@@ -33,7 +34,7 @@ REMEDY = "restore it from version control, or delete it and run the section agai
 
 @pytest.fixture
 def path(tmp_path):
-    return results.save(RECORD, results.path_for(tmp_path, "fig07_ablation", CONFIG))
+    return store.save(RECORD, store.path_for(tmp_path, "fig07_ablation", CONFIG))
 
 
 def content(path):
@@ -48,13 +49,13 @@ def files(folder):
 
 
 def test_what_was_saved_is_loaded(path):
-    assert {key: value for key, value in results.load(path).items() if key != "sha256"} == RECORD
+    assert {key: value for key, value in store.load(path).items() if key != "sha256"} == RECORD
 
 
 def test_saving_the_same_record_twice_gives_the_same_bytes(path):
     before = path.read_bytes()
     shuffled = dict(reversed(RECORD.items()))
-    results.save(shuffled, path, refresh=True)
+    store.save(shuffled, path, refresh=True)
     assert path.read_bytes() == before
 
 
@@ -66,22 +67,22 @@ def test_a_file_has_one_line_a_key_and_its_rights_are_those_of_a_document(path):
 def test_the_place_of_a_record_tells_section_dataset_method_reading_seed_and_digest(tmp_path):
     config = CONFIG.replace(seed=3)
     expected = tmp_path / "fig07_ablation" / "digits" / f"cnn_dp-reconstructed-s3-{config.digest}.json"
-    assert results.path_for(tmp_path, "fig07_ablation", config) == expected
+    assert store.path_for(tmp_path, "fig07_ablation", config) == expected
 
 
 def test_find_finds_this_very_config_in_any_section(path, tmp_path):
-    assert results.find(tmp_path, CONFIG) == path
-    assert results.find(tmp_path, CONFIG.replace(seed=1)) is None
-    assert results.find(tmp_path, CONFIG.replace(learning_rate=0.1)) is None
+    assert store.find(tmp_path, CONFIG) == path
+    assert store.find(tmp_path, CONFIG.replace(seed=1)) is None
+    assert store.find(tmp_path, CONFIG.replace(learning_rate=0.1)) is None
     moved = tmp_path / "another_section" / "digits" / path.name
     moved.parent.mkdir(parents=True)
     path.rename(moved)
-    assert results.find(tmp_path, CONFIG) == moved
-    assert [found for found, _ in results.load_all(tmp_path)] == [moved]
+    assert store.find(tmp_path, CONFIG) == moved
+    assert [found for found, _ in store.load_all(tmp_path)] == [moved]
 
 
 def test_find_in_a_folder_that_does_not_exist_is_none(tmp_path):
-    assert results.find(tmp_path / "nothing", CONFIG) is None
+    assert store.find(tmp_path / "nothing", CONFIG) is None
 
 
 # A record that is not what was written is refused
@@ -117,7 +118,7 @@ def test_a_changed_record_is_refused_by_name_with_the_remedy(path, change, reaso
     change(edited)
     path.write_text(json.dumps(edited), encoding="utf-8")
     with pytest.raises(RecordError, match=re.escape(f"{path} {reason}")) as caught:
-        results.load(path)
+        store.load(path)
     assert REMEDY in str(caught.value)
 
 
@@ -138,18 +139,18 @@ def test_a_changed_record_is_refused_by_name_with_the_remedy(path, change, reaso
 def test_a_damaged_file_is_refused_by_name_with_the_remedy(path, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(RecordError, match=re.escape(str(path))) as caught:
-        results.load(path)
+        store.load(path)
     assert REMEDY in str(caught.value)
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(RecordError, match=r"nothing\.json is missing; restore it"):
-        results.load(tmp_path / "nothing.json")
+        store.load(tmp_path / "nothing.json")
 
 
 def test_formatting_is_not_content(path):
     path.write_text(json.dumps(content(path), indent=4, sort_keys=True), encoding="utf-8")
-    assert results.load(path)["final"] == RECORD["final"]
+    assert store.load(path)["final"] == RECORD["final"]
 
 
 # Writing
@@ -158,10 +159,10 @@ def test_formatting_is_not_content(path):
 def test_a_record_is_never_overwritten_without_refresh(path):
     before = path.read_bytes()
     with pytest.raises(RecordError, match=r"exists already; a record is replaced only with refresh=True"):
-        results.save({**RECORD, "final": {}}, path)
+        store.save({**RECORD, "final": {}}, path)
     assert path.read_bytes() == before
-    results.save({**RECORD, "final": {}}, path, refresh=True)
-    assert results.load(path)["final"] == {}
+    store.save({**RECORD, "final": {}}, path, refresh=True)
+    assert store.load(path)["final"] == {}
 
 
 def refuse(*arguments, **options):
@@ -172,42 +173,42 @@ def interrupt(*arguments, **options):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("place", ["cnndp.results.os.fsync", "cnndp.results.Path.replace"])
+@pytest.mark.parametrize("place", ["cnndp.runs.store.os.fsync", "cnndp.runs.store.Path.replace"])
 @pytest.mark.parametrize(("failure", "error"), [(refuse, RecordError), (interrupt, KeyboardInterrupt)])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(path, tmp_path, monkeypatch, place, failure, error):
     before = path.read_bytes()
     with monkeypatch.context() as patched:
         patched.setattr(place, failure)
         with pytest.raises(error):
-            results.save({**RECORD, "final": {}}, path, refresh=True)
+            store.save({**RECORD, "final": {}}, path, refresh=True)
     assert path.read_bytes() == before
     assert files(tmp_path) == [path.name]
 
 
 def test_a_full_disk_is_explained_with_the_remedy(path, monkeypatch):
-    monkeypatch.setattr("cnndp.results.os.fsync", refuse)
+    monkeypatch.setattr("cnndp.runs.store.os.fsync", refuse)
     message = r"cannot write .*: No space left on device; free some space or set CNNDP_RESULTS .*run again"
     with pytest.raises(RecordError, match=message):
-        results.save(RECORD, path, refresh=True)
+        store.save(RECORD, path, refresh=True)
 
 
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordError, match=r"cannot write .*set CNNDP_RESULTS"):
-        results.save(RECORD, tmp_path / "file" / "record.json")
+        store.save(RECORD, tmp_path / "file" / "record.json")
 
 
 def test_a_number_that_is_not_finite_is_never_written(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        results.save({"loss": float("nan")}, tmp_path / "record.json")
+        store.save({"loss": float("nan")}, tmp_path / "record.json")
     assert files(tmp_path) == []
 
 
 def test_the_environment_chooses_the_store(monkeypatch, tmp_path):
     monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
-    assert results.default_root() == tmp_path
+    assert store.default_root() == tmp_path
     monkeypatch.delenv("CNNDP_RESULTS")
-    assert results.default_root() == REPOSITORY / "book" / "results"
+    assert store.default_root() == REPOSITORY / "book" / "results"
 
 
 # The committed records
@@ -229,10 +230,10 @@ def test_every_record_is_as_it_was_sealed():
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
 def test_a_committed_record(path):
-    record = results.load(path)
+    record = store.load(path)
     assert verify.problems(record) == {}
     config = Config.from_dict(record["config"])
-    assert path == results.path_for(REPOSITORY / "book" / "results", record["section"], config)
+    assert path == store.path_for(REPOSITORY / "book" / "results", record["section"], config)
     assert path.stat().st_size < 400_000
     text = path.read_text(encoding="utf-8")
     assert not re.search(r'"(/|~|[A-Za-z]:\\)|/(home|root|tmp|work|Users)/', text)
@@ -240,12 +241,12 @@ def test_a_committed_record(path):
 
 
 def test_no_two_committed_records_are_of_one_config():
-    digests = [results.load(path)["digest"] for path in COMMITTED]
+    digests = [store.load(path)["digest"] for path in COMMITTED]
     assert len(digests) == len(set(digests))
 
 
 def test_longer_runs_are_100_epochs_of_p1_on_mnist_and_20_of_p2():
-    configs = [results.load(path)["config"] for path in COMMITTED]
+    configs = [store.load(path)["config"] for path in COMMITTED]
     long = {
         (config["split"], config["batch_size"], config["num_steps"]) for config in configs if config["num_steps"] > 1200
     }
@@ -258,7 +259,7 @@ def test_longer_runs_are_100_epochs_of_p1_on_mnist_and_20_of_p2():
 
 @pytest.mark.parametrize("path", AUDITS, ids=lambda path: path.stem)
 def test_a_committed_audit(path):
-    record = results.load(path)
+    record = store.load(path)
     assert record["kind"] == path.stem
     assert record["rows"]
     assert not record["provenance"]["commit"].endswith(("dirty", "unknown"))
@@ -266,11 +267,11 @@ def test_a_committed_audit(path):
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
 def test_a_committed_benchmark(path):
-    record = results.load(path)
-    assert path == benchmark.path_for(REPOSITORY / "book" / "results", record)
-    asked = {(network, size) for network in benchmark.NETWORKS for size in benchmark.BATCH_SIZES}
+    record = store.load(path)
+    assert path == timing.path_for(REPOSITORY / "book" / "results", record)
+    asked = {(network, size) for network in timing.NETWORKS for size in timing.BATCH_SIZES}
     assert {(row["network"], row["batch_size"]) for row in record["rows"]} == asked
-    assert len(record["rows"]) == len(asked) * len(benchmark.VARIANTS)
+    assert len(record["rows"]) == len(asked) * len(timing.VARIANTS)
     assert len({len(row["ms_per_step"]) for row in record["rows"]}) == 1
     assert all(value > 0 for row in record["rows"] for value in row["ms_per_step"])
     assert "dirty" not in record["provenance"]["commit"]

@@ -13,8 +13,9 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from cnndp import experiment, findings
-from cnndp.sections import SECTIONS
+from cnndp.papers.sections.plan import SECTIONS
+from cnndp.report import findings
+from cnndp.runs import experiment
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 

@@ -5,8 +5,8 @@ import torch
 from kymatio import Scattering2D
 from torch import Generator
 
-from cnndp.data import pixels
-from cnndp.scattering import filters, low_pass, modulus, sampling, scatter, scatter_moved
+from cnndp.data.datasets import pixels
+from cnndp.data.scattering import filters, low_pass, modulus, sampling, scatter, scatter_moved
 
 
 def rand(*shape, seed=0):

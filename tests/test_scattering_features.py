@@ -6,13 +6,13 @@ import torch
 from torch import Generator
 from torch.nn.functional import group_norm
 
-from cnndp import data, features
-from cnndp.data import Whole
-from cnndp.scattering import scatter
+from cnndp.data import datasets, features
+from cnndp.data.datasets import Whole
+from cnndp.data.scattering import scatter
 
 
 def images_of(count, channels=1, seed=0):
-    side = data.SIDE[channels]
+    side = datasets.SIDE[channels]
     return torch.randint(256, (count, channels, side, side), generator=Generator().manual_seed(seed)).to(torch.uint8)
 
 
@@ -34,7 +34,7 @@ def counted(monkeypatch):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_unit_features_are_normalised_scattering_coefficients(channels):
-    images = data.pixels(images_of(3, channels))
+    images = datasets.pixels(images_of(3, channels))
     found = features.unit_features(images)
     paths = scatter(features.opponent(images) if channels == 3 else images).flatten(1, 2)
     expected = group_norm(paths, 27 * channels).flatten(1)
@@ -45,7 +45,7 @@ def test_unit_features_are_normalised_scattering_coefficients(channels):
 
 
 def test_opponent_colours_are_a_rotation():
-    images = data.pixels(images_of(2, 3))
+    images = datasets.pixels(images_of(2, 3))
     turned = features.opponent(images)
     assert torch.allclose(turned.norm(dim=1), images.norm(dim=1), atol=1e-6)
     assert torch.allclose(features.OPPONENT @ features.OPPONENT.T, torch.eye(3), atol=1e-6)
@@ -67,10 +67,10 @@ def test_features_do_not_depend_on_the_chunks(whole, monkeypatch):
 
 def test_colours_are_normalised_where_public_constants_are_known():
     colour = Whole("cifar10", images_of(4, 3), torch.zeros(4), None, "c" * 64, None)
-    normalised = data.network_input("cifar10", normalise=True)(colour.images)
+    normalised = datasets.network_input("cifar10", normalise=True)(colour.images)
     assert torch.equal(features.extract(colour), features.unit_features(normalised).half())
     own = colour._replace(name="npz-own-123")
-    assert torch.equal(features.extract(own), features.unit_features(data.pixels(colour.images)).half())
+    assert torch.equal(features.extract(own), features.unit_features(datasets.pixels(colour.images)).half())
 
 
 def test_features_are_computed_once(whole, counted, tmp_path):
@@ -141,12 +141,12 @@ def test_a_split_gives_each_image_its_own_features_and_label(split, whole, tmp_p
     monkeypatch.setattr(features, "load_whole", lambda dataset, **options: whole)
     loaded = features.load("noise", split=split, split_seed=3, folder=tmp_path)
     for rows, found, labels in zip(
-        data.split_rows(whole, split, 3),
+        datasets.split_rows(whole, split, 3),
         (loaded.train_images, loaded.test_images),
         (loaded.train_labels, loaded.test_labels),
         strict=True,
     ):
-        expected = features.unit_features(data.pixels(whole.images[rows]))
+        expected = features.unit_features(datasets.pixels(whole.images[rows]))
         assert torch.allclose(found.float(), expected, atol=1e-4)
         assert torch.equal(labels, whole.labels[rows])
     assert (loaded.split, loaded.num_classes) == (split, 3)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Generator, nn
 
-from cnndp.clipping import example_clipped_sum, pick_engine
-from cnndp.gradients import flatten
-from cnndp.losses import cross_entropy
-from cnndp.models import build
+from cnndp.equations.losses import cross_entropy
+from cnndp.training.clipping import example_clipped_sum, pick_engine
+from cnndp.training.gradients import flatten
+from cnndp.training.models import build
 
 CLIP_NORM = 0.3
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Generator
 
-from cnndp import preparation
-from cnndp.data import Images
-from cnndp.preparation import (
+from cnndp.data import preparation
+from cnndp.data.datasets import Images
+from cnndp.data.preparation import (
     apply,
     inverse_power,
     noisy,

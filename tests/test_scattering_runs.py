@@ -3,16 +3,17 @@
 import pytest
 import torch
 
-from cnndp import features, wiring
-from cnndp.accounting import exact_epsilon
-from cnndp.config import Config
-from cnndp.plan import OverspendError
-from cnndp.preparation import prepare_images
-from cnndp.private import intended, one_off
-from cnndp.randomness import generator_for
-from cnndp.recording import make_record
-from cnndp.replay import replay
-from cnndp.training import train
+from cnndp.data import features
+from cnndp.data.preparation import prepare_images
+from cnndp.privacy.accounting import exact_epsilon
+from cnndp.privacy.plan import OverspendError
+from cnndp.runs.recording import make_record
+from cnndp.runs.replay import replay
+from cnndp.training import wiring
+from cnndp.training.config import Config
+from cnndp.training.intended import intended, one_off
+from cnndp.training.loop import train
+from cnndp.training.randomness import generator_for
 
 STATISTICS = ["feature mean", "channel moments", "position moments"]
 

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from cnndp.budget import budget_for_total, total_epsilon
-from cnndp.data import network_input
-from cnndp.methods import scale_part
-from cnndp.paper import TABLE_II
-from cnndp.sections import PROFILES, SECTIONS, Options, plan
+from cnndp.data.datasets import network_input
+from cnndp.equations.budget import budget_for_total, total_epsilon
+from cnndp.papers.claims import TABLE_II
+from cnndp.papers.sections.plan import PROFILES, SECTIONS, Options, plan
+from cnndp.training.methods import scale_part
 
 FIG07 = (
     "noise-free", "CNN", "CNN+L2", "CNN-DP", "CNN-DP+L2", "CNN-DP-GAN", "CNN-DP (printed)", "CNN-DP-GAN (printed)"

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from cnndp import experiment, plots, plots_tuning
-from cnndp.accounting import laplace_epsilon
-from cnndp.paper import TABLE_II
-from cnndp.sections import Options, plan
-from cnndp.sections_equal import rate_of
-from cnndp.sections_private import EPSILONS, FEW_ROWS, LIKE, ROWS, TARGETS, TUNED, name_of, tuned
+from cnndp.papers.claims import TABLE_II
+from cnndp.papers.sections.equal import rate_of
+from cnndp.papers.sections.plan import Options, plan
+from cnndp.papers.sections.private import EPSILONS, FEW_ROWS, LIKE, ROWS, TARGETS, TUNED, name_of, tuned
+from cnndp.privacy.accounting import laplace_epsilon
+from cnndp.report.figures import drawing, tuning
+from cnndp.runs import experiment
 
 PRIVATE_SECTIONS = ("private_tuning", "private_fig07_08", "private_fig09", "private_fig10", "private_p2")
 
@@ -105,7 +106,7 @@ def test_rates_are_drawn_in_order_with_the_best_ringed_and_one_style_a_method():
         made("no clip: A, rate 0.1", 70.0),
         made("clip 1: A, rate 0.1", 20.0),
     ]
-    figure = plots_tuning.by_rate(results)
+    figure = tuning.by_rate(results)
     assert [axes.get_title() for axes in figure.axes] == ["no clip", "clip 1"]
     (line,) = [line for line in figure.axes[0].lines if line.get_label() == "A"]
     np.testing.assert_allclose(line.get_xydata(), [(0.1, 70.0), (1.0, 50.0)])
@@ -113,20 +114,20 @@ def test_rates_are_drawn_in_order_with_the_best_ringed_and_one_style_a_method():
     assert set(rings) == {(0.1, 70.0), (1.0, 30.0)}
     (other,) = [line for line in figure.axes[1].lines if line.get_label() == "A"]
     assert line.get_color() == other.get_color()
-    assert plots.png(figure)[:4] == b"\x89PNG"
+    assert drawing.png(figure)[:4] == b"\x89PNG"
 
 
 def test_the_rates_of_a_single_method_share_a_panel_with_a_line_a_setting():
     finals = {name_of("A", 1.0): 97.0, name_of("A", None): 98.0}
     results = [made(f"{name}, rate {rate}", value + rate) for name, value in finals.items() for rate in (0.1, 1)]
-    (axes,) = plots_tuning.by_rate(results).axes
+    (axes,) = tuning.by_rate(results).axes
     drawn = {line.get_label(): line.get_ydata().tolist() for line in axes.lines if line.get_marker() == "."}
     assert drawn == {"private, ε = 1": [97.1, 98.0], "private, Table II": [98.1, 99.0]}
 
 
 def test_each_epsilon_has_its_panel_and_the_reference_is_in_all():
     results = [made("noise-free", 98.0), *(made(name_of("DP-SGD", epsilon), 80 + epsilon) for epsilon in EPSILONS)]
-    figure = plots_tuning.by_epsilon(results)
+    figure = tuning.by_epsilon(results)
     assert [axes.get_title() for axes in figure.axes] == ["numerical ε = 1", "numerical ε = 8"]
     for axes, last in zip(figure.axes, (81.0, 88.0), strict=True):
         assert {line.get_label(): line.get_ydata()[-1] for line in axes.lines} == {"noise-free": 98.0, "DP-SGD": last}
@@ -139,7 +140,7 @@ def test_caps_are_drawn_for_each_mechanism_and_budget():
         return made(f"P, cap x 1, budget {budget:g} (private)", final, privacy=privacy, config=config)
 
     results = [one("laplace", 5.0, 1.0, 40.0), one("laplace", 5.0, 0.1, 30.0), one("gaussian", 5.0, 1.0, 90.0)]
-    figure = plots_tuning.by_cap([*results, made("noise-free", 98.0)])
+    figure = tuning.by_cap([*results, made("noise-free", 98.0)])
     laplace, gaussian = figure.axes
     np.testing.assert_allclose(laplace.lines[0].get_xydata(), [(0.1, 30.0), (1.0, 40.0)])
     np.testing.assert_allclose(gaussian.lines[0].get_xydata(), [(1.0, 90.0)])
@@ -155,7 +156,7 @@ def test_the_axis_of_rates_starts_at_zero_unless_all_are_close_and_holds_every_p
         "B (private, ε = 8), rate 3": 98.0,
     }
     results = [made(label, value) for label, value in finals.items()]
-    for axes in plots_tuning.by_rate(results).axes:
+    for axes in tuning.by_rate(results).axes:
         low, high = axes.get_ylim()
         assert high > 98.5
         assert low == 0 if lowest < 85 else 94 < low < 95
@@ -163,7 +164,7 @@ def test_the_axis_of_rates_starts_at_zero_unless_all_are_close_and_holds_every_p
 
 @pytest.mark.parametrize("epsilons", [EPSILONS, EPSILONS[1:]])
 def test_the_legend_of_all_methods_has_room_below_the_panels(epsilons):
-    figure = plots_tuning.by_epsilon([made(name_of(label, epsilon), 90.0) for epsilon in epsilons for label in ROWS])
+    figure = tuning.by_epsilon([made(name_of(label, epsilon), 90.0) for epsilon in epsilons for label in ROWS])
     FigureCanvasAgg(figure).draw()
     width = figure.get_window_extent().width
     box = figure.legends[0].get_window_extent()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import minimize_scalar
 
-from cnndp import stepsize
+from cnndp.equations import stepsize
 
 RNG = np.random.default_rng(0)
 # loss, gradient, cap: the cap binds in about half of them

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from cells import execute
 
-from cnndp.presets import METHODS
-from cnndp.sections import SECTIONS, NoRuns, Options, plan
+from cnndp.papers.presets import METHODS
+from cnndp.papers.sections.plan import SECTIONS, NoRuns, Options, plan
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LONG = {"private_tuning", "survive_tuning", "survive_laplace_tuning"}  # many private runs, each with a noise of its own

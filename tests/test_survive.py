@@ -5,12 +5,13 @@ from statistics import fmean
 import pytest
 import torch
 
-from cnndp import advice, methods, survive
-from cnndp.experiment import Result
-from cnndp.sections import Options, plan
-from cnndp.sections_equal import rate_of
-from cnndp.sections_survive import EPSILONS, LAPLACE_RATES, RATES, ROWS, TUNED, UNTUNED
-from cnndp.survive import Effect, effects, good_range, judged, verdict
+from cnndp.papers.sections.equal import rate_of
+from cnndp.papers.sections.plan import Options, plan
+from cnndp.papers.sections.survive import EPSILONS, LAPLACE_RATES, RATES, ROWS, TUNED, UNTUNED
+from cnndp.report import advice, survive
+from cnndp.report.survive import Effect, effects, good_range, judged, verdict
+from cnndp.runs.experiment import Result
+from cnndp.training import methods
 
 SECTIONS = ("survive_tuning", "survive_steps", "survive_cap", "survive_laplace_tuning", "survive_laplace")
 

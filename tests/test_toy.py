@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Generator
 
-from cnndp import toy
+from cnndp.equations import toy
 
 NOISE = 0.5
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from cnndp import results, training, wiring
-from cnndp.data import pixels
-from cnndp.presets import preset
-from cnndp.recording import make_record
-from cnndp.training import evaluation_steps, train
+from cnndp.data.datasets import pixels
+from cnndp.papers.presets import preset
+from cnndp.runs import store
+from cnndp.runs.recording import make_record
+from cnndp.training import loop, wiring
+from cnndp.training.loop import evaluation_steps, train
 
 NUM_STEPS = 12
 MIXED_CAP = 0.0025  # between the Polyak steps of the first and of the later iterations
@@ -81,7 +82,7 @@ def test_global_random_state_decides_nothing(few, outcome):
 
 
 def test_measuring_does_not_change_training(few, outcome, monkeypatch):
-    monkeypatch.setattr(training, "evaluation_steps", lambda num_steps: [num_steps])
+    monkeypatch.setattr(loop, "evaluation_steps", lambda num_steps: [num_steps])
     once = train(config_of(), few)
     assert once.history["step"] == [0, NUM_STEPS]
     assert torch.equal(once.weights, outcome.weights)
@@ -192,11 +193,11 @@ def test_a_run_that_diverges_says_so_and_when(few, exploding):
 
 def test_the_record_of_a_diverged_run_can_be_stored_and_loaded(few, exploding, tmp_path):
     record = make_record(exploding, few, "fig07_ablation", torch.device("cpu"))
-    path = results.save(record, tmp_path / "record.json")
+    path = store.save(record, tmp_path / "record.json")
     assert "NaN" not in path.read_text()
     assert "Infinity" not in path.read_text()
     json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    loaded = results.load(path)
+    loaded = store.load(path)
     assert loaded["status"] == "diverged"
     assert loaded["final"]["last_step"] < 15
     assert None in loaded["trace"]["loss"] + loaded["trace"]["gradient_norm"]

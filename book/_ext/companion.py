@@ -17,8 +17,10 @@ from docutils.parsers.rst.states import Inliner
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 
-from cnndp import experiment, findings, paper, provenance, report
-from cnndp.sections import SECTIONS
+from cnndp.papers import claims
+from cnndp.papers.sections.plan import SECTIONS
+from cnndp.report import findings, tables
+from cnndp.runs import experiment, provenance
 
 CHECKS = Path(__file__).resolve().parents[1] / "checks.yml"
 
@@ -42,7 +44,7 @@ def measured_role(
         section, dataset, label, statistic = parts_of(text)
         # Only one label's records are read, unless it has none: then the message lists those that do.
         results = findings.results_of(section, dataset, label) or findings.results_of(section, dataset)
-        number = report.measured(results, label, statistic)
+        number = tables.measured(results, label, statistic)
     except (ValueError, KeyError) as error:
         message = inliner.reporter.error(f"measured {text!r}: {error}", line=lineno)
         return [inliner.problematic(rawtext, rawtext, message)], [message]
@@ -78,7 +80,7 @@ class ClaimSummary(MarkdownDirective):
 
     def markdown(self) -> str:
         """Return one sentence."""
-        return findings.claim_summary(paper.compare(findings.all_records()))
+        return findings.claim_summary(claims.compare(findings.all_records()))
 
 
 class Forgeries(MarkdownDirective):
@@ -100,7 +102,7 @@ def forgeries(part: str) -> str:
     """
     rows = yaml.safe_load(CHECKS.read_text(encoding="utf-8"))[part]
     cells = [[row["forged"], ", ".join(f"`{name}`" for name in row["noticed"])] for row in rows]
-    return report.table(cells, ("Forged", "Noticed by"))
+    return tables.table(cells, ("Forged", "Noticed by"))
 
 
 class RunStatistics(MarkdownDirective):
@@ -120,14 +122,14 @@ def run_statistics() -> str:
         cells.append(
             [
                 f"`{section}`",
-                report.pretty(dataset),
-                report.listed(f"{count:,}" for count in steps),
+                tables.pretty(dataset),
+                tables.listed(f"{count:,}" for count in steps),
                 f"{rows['recorded'].sum()} of {len(rows)}" if rows["recorded"].any() else "not yet run",
                 f"{rows['seconds'].mean():.0f}" if rows["recorded"].any() else "",
-                report.listed(rows["device"].dropna()),
+                tables.listed(rows["device"].dropna()),
             ]
         )
-    return report.table(cells, ("Section", "Dataset", "Steps", "Runs recorded", "Seconds a run", "Device"))
+    return tables.table(cells, ("Section", "Dataset", "Steps", "Runs recorded", "Seconds a run", "Device"))
 
 
 def add_footer(app: Sphinx, config: Any) -> None:

@@ -1,0 +1,93 @@
+"""Figures of audits: the lower bound, what could be shown at best, and the numerical epsilon."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator
+
+from cnndp.report.figures.drawing import COLOURS, panels, style
+
+Row = dict[str, Any]
+
+
+def bounds(rows: Sequence[Row]) -> Figure:
+    """Draw audited bound and ceiling against the numerical epsilon, one panel a mechanism; dots are seeds.
+
+    Args:
+        rows: of `audit.audit`, at several epsilons.
+    """
+    mechanisms = list(dict.fromkeys(row["mechanism"] for row in rows))
+    figure, axes = panels(len(mechanisms), sharey=True)
+    for panel, mechanism in zip(axes, mechanisms, strict=True):
+        chosen = [row for row in rows if row["mechanism"] == mechanism]
+        most = max(row["claimed"] for row in chosen)
+        panel.plot([0, most], [0, most], label="numerical ε", **style(0))
+        for index, (name, label) in enumerate(
+            (("ceiling", "ceiling: median of ideal runs"), ("bound", "audited bound")), start=1
+        ):
+            grouped: dict[float, list[float]] = {}
+            for row in chosen:
+                if row[name] is not None:
+                    grouped.setdefault(round(row["claimed"], 3), []).append(row[name])
+            points = sorted(grouped)
+            panel.plot(points, [fmean(grouped[point]) for point in points], label=label, **style(index))
+            if name == "bound":
+                dots = [(point, value) for point in points for value in grouped[point]]
+                panel.plot(*zip(*dots, strict=True), ".", color=COLOURS[index], markersize=5)
+        panel.set(title=f"{mechanism.capitalize()} noise", xlabel="numerical ε at δ = 1e-5")
+        panel.xaxis.set_major_locator(AutoLocator())
+    axes[0].set_ylabel("ε is at least")
+    axes[0].legend(frameon=False, fontsize=9)
+    return figure
+
+
+def detections(rows: Sequence[Row]) -> Figure:
+    """Draw the audited bound over the claimed epsilon of each control, dots are seeds; right of 1 the claim is refuted.
+
+    Args:
+        rows: of `audit.detect`; those without a bound, or with one above the whole family, stand at the edge.
+    """
+    shown = [row for row in rows if row["claimed"] is not None]
+    names = list(dict.fromkeys(row["control"] for row in shown))
+    edge = 1.25 * max((row["bound"] / row["claimed"] for row in shown if row["bound"] is not None), default=1.0)
+    figure, (axes,) = panels(1, height=0.34 * len(names) + 1.1)
+    figure.set_figwidth(8)
+    for row in shown:
+        ratio = edge if row["bound"] is None else max(row["bound"] / row["claimed"], 0.05)
+        colour = COLOURS[1] if row["caught"] else COLOURS[0]
+        axes.plot(ratio, names.index(row["control"]), "o" if row["caught"] else "s", color=colour, markersize=5)
+    axes.axvline(1, color="0.35", linewidth=0.8, linestyle=(0, (1, 2)))
+    axes.set(xscale="log", xlabel="audited bound / claimed ε (log); round: caught", yticks=range(len(names)))
+    axes.set_yticklabels(names)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def areas(rows: Sequence[Row]) -> Figure:
+    """Draw the area of each membership attack with its interval, one row a network and attack, one mark a seed.
+
+    Args:
+        rows: of `membership.attack`.
+    """
+    names = list(dict.fromkeys((row["reading"], row["attack"]) for row in rows))
+    figure, (axes,) = panels(1, height=0.55 * len(names) + 1.1)
+    figure.set_figwidth(8)
+    least = max(row["smallest_auc"] for row in rows)
+    axes.axvspan(1 - least, least, color="0.85", label="not told from guessing")
+    for place, name in enumerate(names):
+        chosen = [row for row in rows if (row["reading"], row["attack"]) == name]
+        for number, row in enumerate(chosen):
+            height = place + 0.18 * (number - (len(chosen) - 1) / 2)
+            axes.plot(row["auc_interval"], [height, height], color=COLOURS[0], linewidth=1.5)
+            axes.plot(row["auc"], height, "o", color=COLOURS[0], markersize=5)
+    axes.axvline(0.5, color="0.35", linewidth=0.8)
+    axes.set(xlabel="area under the curve of hits against false alarms", yticks=range(len(names)))
+    axes.set_yticklabels([f"{reading}: {attack}" for reading, attack in names])
+    axes.xaxis.set_major_locator(AutoLocator())
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.legend(frameon=False, fontsize=9)
+    return figure

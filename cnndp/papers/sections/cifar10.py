@@ -1,0 +1,75 @@
+"""What CIFAR-10 has of its own: the tuning of its rates, MNIST's constants beside them, each departure put back.
+
+Its network takes about a second a step on two cores, so the profile "reduced" has one seed and fewer runs.
+"""
+
+from typing import Any
+
+from cnndp.papers.presets import CIFAR10_PLAIN, LEARNING_RATE, MAX_STEP, MOMENTUM, preset
+from cnndp.papers.sections import p1
+from cnndp.papers.sections.equal import with_rate
+from cnndp.papers.sections.p1 import Labelled
+from cnndp.training.config import Config
+
+TUNED = {
+    "CNN-DP-GAN": "cnn_dp_gan",
+    "CNN-DP-GAN-Polyak": "cnn_dp_gan_polyak",
+    "DP-SGD": "dp_sgd",
+    "DPGDM": "dpgdm",
+    "CDP": "cdp",
+}
+RATES = (0.03, 0.1, 0.3, 1.0, 3.0)  # with momentum 0.9, which goes ten times as far; without it, ten times these
+BACK: dict[str, dict[str, Any]] = {
+    "raw pixels": {"normalise": False},
+    "uniform weights": {"init": "uniform"},
+    "no momentum": {"momentum": 0.0},
+}
+PUT_BACK: dict[str, Any] = {name: value for change in BACK.values() for name, value in change.items()}
+BESIDE = "(MNIST's constants)"  # ends the labels of runs that no claim is about
+FACTOR = round(1 / (1 - MOMENTUM))
+
+
+def rates_of(method: str) -> tuple[float, ...]:
+    """Return the grid of a method.
+
+    >>> rates_of("dp_sgd")
+    (0.3, 1.0, 3.0, 10.0, 30.0)
+    """
+    return tuple(round(FACTOR * rate, 6) for rate in RATES) if method in CIFAR10_PLAIN else RATES
+
+
+def cifar10_tuning(dataset: str, num_steps: int) -> Labelled:
+    """Every method that has a rate of its own, with every rate of its grid, on the validation part."""
+    return {
+        f"{label}, rate {rate:g}": with_rate(
+            preset(method, "reconstructed", dataset, num_steps, split="8:2 validation"), rate
+        )
+        for label, method in TUNED.items()
+        for rate in rates_of(method)
+    }
+
+
+def with_mnists_constants(config: Config) -> Config:
+    """Return a run as it is on the grey datasets: raw pixels, uniform weights, no momentum, rate or cap 0.3."""
+    changes = (
+        {**PUT_BACK, "max_step": MAX_STEP} if config.step == "polyak" else {**PUT_BACK, "learning_rate": LEARNING_RATE}
+    )
+    return config.replace(**changes)
+
+
+def fig09_comparison(dataset: str, num_steps: int) -> Labelled:
+    """Fig. 9's runs, and the reference and P1's two methods with MNIST's constants."""
+    runs = p1.fig09_comparison(dataset, num_steps)
+    constants = {
+        f"{label} {BESIDE}": with_mnists_constants(runs[label]) for label in ("noise-free", "CNN-DP-GAN-Polyak")
+    }
+    return {**runs, **constants} if dataset == "cifar10" else runs
+
+
+def eq01_05_adaptive_noise(dataset: str, num_steps: int) -> Labelled:
+    """CNN-DP-GAN, each of CIFAR-10's departures put back alone, and a few of P1's printed choices."""
+    runs = p1.eq01_05_adaptive_noise(dataset, num_steps)
+    base = runs["reconstructed"]
+    kept = ("noise on the mean", "learning rate 0.001", "growth 1", "L2 over B", "printed")
+    departures = {label: base.replace(**change) for label, change in BACK.items()} if dataset == "cifar10" else {}
+    return {"reconstructed": base, **departures, **{label: runs[label] for label in kept}}

@@ -1,0 +1,96 @@
+"""Figs. 8 and 9 again on equal terms: the same clip, or none, for every method, and each method's rate tuned alike.
+
+In P1's comparison as reconstructed the baselines clip and P1's methods do not, and all share one rate. Here every
+method of a panel clips alike, and its rate (the cap, for the Polyak step) comes from one grid, by accuracy on a
+validation part of the training images that the tuning runs do not train on.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cnndp.papers.presets import preset
+from cnndp.papers.sections.p1 import Labelled
+from cnndp.training.config import Config
+
+RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+PLAIN = {"momentum": 0.0}  # also on CIFAR-10, whose presets have it
+POLYAK = {"step": "polyak", "debias": True}
+# The methods of each panel: the preset they start from, and what is changed.
+PANELS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+    "no clip": {
+        "SGD": ("cnn_dp", PLAIN),
+        "momentum": ("cnn_dp", {"momentum": 0.9}),
+        "growth": ("cnn_dp_gan", PLAIN),
+        "Polyak": ("cnn_dp_gan_polyak", PLAIN),
+    },
+    "clip 0.5": {
+        "SGD": ("dp_sgd", {}),
+        "momentum": ("dpgdm", {}),
+        "zCDP": ("cdp", {}),
+        "growth": ("dp_sgd", {"growth": 2.0}),
+        "Polyak": ("dp_sgd", {"growth": 2.0, **POLYAK}),
+    },
+}
+# Chosen on validation images by the section equal_terms_tuning; a test compares them with its records.
+TUNED: dict[str, dict[str, float]] = {
+    "mnist": {
+        "no clip: SGD": 0.3,
+        "no clip: momentum": 0.03,
+        "no clip: growth": 0.3,
+        "no clip: Polyak": 0.3,
+        "clip 0.5: SGD": 1.0,
+        "clip 0.5: momentum": 0.1,
+        "clip 0.5: zCDP": 1.0,
+        "clip 0.5: growth": 1.0,
+        "clip 0.5: Polyak": 1.0,
+    },
+    "fashion_mnist": {
+        "no clip: SGD": 0.3,
+        "no clip: momentum": 0.1,
+        "no clip: growth": 0.3,
+        "no clip: Polyak": 1.0,
+        "clip 0.5: SGD": 3.0,
+        "clip 0.5: momentum": 0.3,
+        "clip 0.5: zCDP": 3.0,
+        "clip 0.5: growth": 3.0,
+        "clip 0.5: Polyak": 3.0,
+    },
+}
+
+
+def with_rate(config: Config, rate: float) -> Config:
+    """Return the config with its one free number set: the rate, or the cap of a Polyak step."""
+    return config.replace(max_step=rate) if config.step == "polyak" else config.replace(learning_rate=rate)
+
+
+def rate_of(config: Config) -> float | None:
+    """Return that number."""
+    return config.max_step if config.step == "polyak" else config.learning_rate
+
+
+def methods(dataset: str, num_steps: int, **changes: Any) -> Labelled:
+    """Return each panel's methods, under "PANEL: METHOD", with the smallest rate of the grid."""
+
+    def run(base: str, own: Mapping[str, Any]) -> Config:
+        cap = {"max_step": RATES[0]} if own.get("step") == "polyak" else {}
+        return with_rate(preset(base, "reconstructed", dataset, num_steps, **own, **cap, **changes), RATES[0])
+
+    return {f"{panel}: {name}": run(*entry) for panel, rows in PANELS.items() for name, entry in rows.items()}
+
+
+def equal_terms_tuning(dataset: str, num_steps: int) -> Labelled:
+    """Every method of both panels with every rate of the grid, on the validation part."""
+    return {
+        f"{label}, rate {rate:g}": with_rate(config, rate)
+        for label, config in methods(dataset, num_steps, split="8:2 validation").items()
+        for rate in RATES
+    }
+
+
+def equal_terms(dataset: str, num_steps: int) -> Labelled:
+    """Every method of both panels with the rate that tuning chose; an untuned dataset takes MNIST's."""
+    chosen = TUNED.get(dataset) or TUNED.get("mnist") or {}
+    return {
+        "noise-free": preset("cnn", "reconstructed", dataset, num_steps),
+        **{label: with_rate(config, chosen.get(label, 0.3)) for label, config in methods(dataset, num_steps).items()},
+    }

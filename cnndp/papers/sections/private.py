@@ -1,0 +1,184 @@
+"""The private reading of P1's figures as data: the methods made valid, at numerical epsilons, each with a tuned rate.
+
+At equal epsilon CDP is DP-SGD, and CNN-DP with Gaussian noise is DP-SGD as well: one run stands for all three.
+CIFAR-10's network takes about two seconds a step on one core, so the profile "reduced" tunes one method for each of
+`LIKE` and leaves the smaller epsilon of Figs. 7 and 8 out.
+"""
+
+from typing import Any
+
+from cnndp.papers.presets import preset
+from cnndp.papers.sections.equal import with_rate
+from cnndp.papers.sections.p1 import FEW_BUDGETS, NUM_TRAIN, Labelled
+from cnndp.papers.sections.p2 import p2_training
+from cnndp.privacy.accounting import laplace_epsilon
+from cnndp.training.config import Config
+
+SIZES = {**NUM_TRAIN, "digits": 1_437}  # a file of yours counts as MNIST, so twins differ a little there
+GAUSSIAN = {"mechanism": "gaussian"}
+# By label: the preset, what is changed, and the grid of rates (caps, for a Polyak step), each about 3 times the last.
+ROWS: dict[str, tuple[str, dict[str, Any], tuple[float, ...]]] = {
+    "DP-SGD": ("dp_sgd", {}, (0.3, 1.0, 3.0, 10.0, 30.0)),
+    "DPGDM": ("dpgdm", {}, (0.03, 0.1, 0.3, 1.0, 3.0)),
+    "CNN-DP-GAN, Gaussian": ("cnn_dp_gan", GAUSSIAN, (0.3, 1.0, 3.0, 10.0, 30.0)),
+    "CNN-DP-GAN-Polyak, Gaussian": ("cnn_dp_gan_polyak", GAUSSIAN, (0.3, 1.0, 3.0, 10.0, 30.0)),
+    "CNN-DP": ("cnn_dp", {}, (0.01, 0.03, 0.1, 0.3, 1.0)),
+    "CNN-DP-GAN": ("cnn_dp_gan", {}, (0.01, 0.03, 0.1, 0.3, 1.0)),
+    "CNN-DP-GAN-Polyak": ("cnn_dp_gan_polyak", {}, (0.01, 0.03, 0.1, 0.3, 1.0)),
+}
+IN_FIG09 = ("DP-SGD", "DPGDM", "CNN-DP-GAN, Gaussian", "CNN-DP-GAN-Polyak, Gaussian", "CNN-DP-GAN-Polyak")
+CAP_FACTORS = (0.1, 1.0, 10.0)
+EPSILONS = (1.0, 8.0)  # of Figs. 7 and 8
+TARGETS = (*EPSILONS, None)  # at which rates are tuned; None is Table II's total
+FEW_TARGETS = (EPSILONS[-1], None)
+# Same noise, same clip: on both grey datasets these chose alike at every target, so CIFAR-10 has one tuned for all.
+LIKE = {
+    "CNN-DP-GAN, Gaussian": "DP-SGD",
+    "CNN-DP-GAN-Polyak, Gaussian": "DP-SGD",
+    "CNN-DP-GAN": "CNN-DP",
+    "CNN-DP-GAN-Polyak": "CNN-DP",
+}
+FEW_ROWS = tuple(label for label in ROWS if label not in LIKE)
+# Chosen on validation images by the section private_tuning; a test compares them with its records. By dataset, then by
+# label as `name_of` makes it.
+TUNED: dict[str, dict[str, float]] = {
+    "mnist": {
+        "DP-SGD (private, ε = 1)": 1.0,
+        "DPGDM (private, ε = 1)": 0.1,
+        "CNN-DP-GAN, Gaussian (private, ε = 1)": 1.0,
+        "CNN-DP-GAN-Polyak, Gaussian (private, ε = 1)": 1.0,
+        "CNN-DP (private, ε = 1)": 0.03,
+        "CNN-DP-GAN (private, ε = 1)": 0.03,
+        "CNN-DP-GAN-Polyak (private, ε = 1)": 0.03,
+        "DP-SGD (private, ε = 8)": 3.0,
+        "DPGDM (private, ε = 8)": 0.3,
+        "CNN-DP-GAN, Gaussian (private, ε = 8)": 3.0,
+        "CNN-DP-GAN-Polyak, Gaussian (private, ε = 8)": 3.0,
+        "CNN-DP (private, ε = 8)": 0.1,
+        "CNN-DP-GAN (private, ε = 8)": 0.1,
+        "CNN-DP-GAN-Polyak (private, ε = 8)": 0.1,
+        "DP-SGD (private, Table II)": 3.0,
+        "DPGDM (private, Table II)": 1.0,
+        "CNN-DP-GAN, Gaussian (private, Table II)": 3.0,
+        "CNN-DP-GAN-Polyak, Gaussian (private, Table II)": 3.0,
+        "CNN-DP (private, Table II)": 0.3,
+        "CNN-DP-GAN (private, Table II)": 0.3,
+        "CNN-DP-GAN-Polyak (private, Table II)": 0.3,
+    },
+    "fashion_mnist": {
+        "DP-SGD (private, ε = 1)": 3.0,
+        "DPGDM (private, ε = 1)": 0.3,
+        "CNN-DP-GAN, Gaussian (private, ε = 1)": 3.0,
+        "CNN-DP-GAN-Polyak, Gaussian (private, ε = 1)": 3.0,
+        "CNN-DP (private, ε = 1)": 0.03,
+        "CNN-DP-GAN (private, ε = 1)": 0.03,
+        "CNN-DP-GAN-Polyak (private, ε = 1)": 0.03,
+        "DP-SGD (private, ε = 8)": 3.0,
+        "DPGDM (private, ε = 8)": 0.3,
+        "CNN-DP-GAN, Gaussian (private, ε = 8)": 3.0,
+        "CNN-DP-GAN-Polyak, Gaussian (private, ε = 8)": 3.0,
+        "CNN-DP (private, ε = 8)": 0.1,
+        "CNN-DP-GAN (private, ε = 8)": 0.1,
+        "CNN-DP-GAN-Polyak (private, ε = 8)": 0.1,
+        "DP-SGD (private, Table II)": 3.0,
+        "DPGDM (private, Table II)": 1.0,
+        "CNN-DP-GAN, Gaussian (private, Table II)": 3.0,
+        "CNN-DP-GAN-Polyak, Gaussian (private, Table II)": 3.0,
+        "CNN-DP (private, Table II)": 0.3,
+        "CNN-DP-GAN (private, Table II)": 0.3,
+        "CNN-DP-GAN-Polyak (private, Table II)": 0.3,
+    },
+    "cifar10": {
+        "DP-SGD (private, ε = 8)": 3.0,
+        "DPGDM (private, ε = 8)": 1.0,
+        "CNN-DP (private, ε = 8)": 0.3,
+        "DP-SGD (private, Table II)": 3.0,
+        "DPGDM (private, Table II)": 1.0,
+        "CNN-DP (private, Table II)": 0.3,
+    },
+}
+
+
+def name_of(label: str, epsilon: float | None) -> str:
+    """Return a label with its numerical epsilon; None stands for Table II's total.
+
+    >>> name_of("DP-SGD", 8.0)
+    'DP-SGD (private, ε = 8)'
+    """
+    return f"{label} (private, {'Table II' if epsilon is None else f'ε = {epsilon:g}'})"
+
+
+def run(label: str, dataset: str, num_steps: int, epsilon: float | None, rate: float, **changes: Any) -> Config:
+    """Return one private run; `epsilon=None` spends Table II's total."""
+    method, own, _ = ROWS[label]
+    target = {} if epsilon is None else {"target_epsilon": epsilon}
+    return with_rate(preset(method, "private", dataset, num_steps, **own, **target, **changes), rate)
+
+
+def private_tuning(
+    dataset: str,
+    num_steps: int,
+    targets: tuple[float | None, ...] = TARGETS,
+    labels: tuple[str, ...] = tuple(ROWS),
+) -> Labelled:
+    """Every method and target with every rate of its grid, on the validation part."""
+    return {
+        f"{name_of(label, epsilon)}, rate {rate:g}": run(
+            label, dataset, num_steps, epsilon, rate, split="8:2 validation"
+        )
+        for epsilon in targets
+        for label in labels
+        for rate in ROWS[label][2]
+    }
+
+
+def tuned(label: str, dataset: str, num_steps: int, epsilon: float | None) -> Config:
+    """Return one private run with the rate that tuning chose; an untuned dataset takes MNIST's.
+
+    A method or epsilon that was not tuned on a dataset takes the rate of the method `LIKE` it, and that at epsilon 8.
+    """
+    chosen, like = TUNED.get(dataset, TUNED["mnist"]), LIKE.get(label, label)
+    names = (name_of(label, epsilon), name_of(like, epsilon), name_of(like, EPSILONS[-1]))
+    return run(label, dataset, num_steps, epsilon, next(chosen[name] for name in names if name in chosen))
+
+
+def private_fig07_08(dataset: str, num_steps: int, epsilons: tuple[float, ...] = EPSILONS) -> Labelled:
+    """Figs. 7 and 8 under the private reading: every method at every epsilon, and the network without noise."""
+    runs = {
+        name_of(label, epsilon): tuned(label, dataset, num_steps, epsilon) for epsilon in epsilons for label in ROWS
+    }
+    return {"noise-free": preset("cnn", "reconstructed", dataset, num_steps), **runs}
+
+
+def private_fig09(dataset: str, num_steps: int) -> Labelled:
+    """Fig. 9 under the private reading: Table II's totals spent as numerical epsilon."""
+    runs = {name_of(label, None): tuned(label, dataset, num_steps, None) for label in IN_FIG09}
+    return {"noise-free": preset("cnn", "reconstructed", dataset, num_steps), **runs}
+
+
+def private_fig10(dataset: str, num_steps: int, budgets: tuple[float, ...] = FEW_BUDGETS) -> Labelled:
+    """Fig. 10 under the private reading: a budget for each step, its exact total, and the cap as a threshold.
+
+    With Laplace noise the budget of a step is epsilon_t, so the noise multiplier is 1 / epsilon_t; the Gaussian twin
+    spends the same exact total. Caps are multiples of the tuned one: a tenth, one, and ten.
+    """
+    runs: Labelled = {"noise-free": preset("cnn", "reconstructed", dataset, num_steps)}
+    for budget in budgets:
+        for label in ("CNN-DP-GAN-Polyak", "CNN-DP-GAN-Polyak, Gaussian"):
+            base = tuned(label, dataset, num_steps, EPSILONS[-1])
+            sampling_prob = base.batch_size / SIZES.get(dataset, SIZES["mnist"])
+            exact = laplace_epsilon([(budget, num_steps)], sampling_prob)
+            noise = {"noise_multiplier": 1 / budget, "target_epsilon": None}
+            noise = noise if base.mechanism == "laplace" else {"target_epsilon": float(f"{exact:.4g}")}
+            cap = base.max_step or 1.0
+            for factor in CAP_FACTORS:
+                name = f"{label}, cap x {factor:g}, budget {budget:g} (private)"
+                runs[name] = with_rate(base.replace(growth=1.0, **noise), float(f"{factor * cap:.2g}"))
+    return runs
+
+
+def private_p2(dataset: str, num_steps: int) -> Labelled:
+    """P2's Table 3 under the private reading: the same noise on Poisson batches, which its accountant assumes."""
+    plain = p2_training(dataset, num_steps)["DP-SGD"]
+    changes = {"reading": "private", "sampling": "poisson"}
+    return {"DP-SGD (private)": plain.replace(**changes)}

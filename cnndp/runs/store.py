@@ -1,0 +1,150 @@
+"""The run store: one JSON file a run, written atomically, carrying the hash of its content."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from filelock import BaseFileLock, FileLock
+
+from cnndp.training.config import Config
+
+Record = dict[str, Any]
+HASH = "sha256"
+OWN = "own"  # folder of what a user has measured beside what the book shows
+LOCKS = ".locks"  # folder in the store, no part of it
+
+
+class RecordError(Exception):
+    """A record that cannot be trusted or written; the message names the file and the remedy."""
+
+
+def default_root() -> Path:
+    """Return where records are: $CNNDP_RESULTS, else book/results of the repository, else a user folder."""
+    if chosen := os.environ.get("CNNDP_RESULTS"):
+        return Path(chosen)
+    book = Path(__file__).resolve().parents[2] / "book"
+    return book / "results" if book.is_dir() else platformdirs.user_data_path("cnndp") / "results"
+
+
+def path_for(root: Path, section: str, config: Config) -> Path:
+    """Return the file of a run: <root>/<section>/<dataset>/<method>-<reading>-s<seed>-<digest>.json."""
+    name = f"{config.method}-{config.reading}-s{config.seed}-{config.digest}.json"
+    return root / section / config.dataset / name
+
+
+def find(root: Path, config: Config) -> Path | None:
+    """Return the stored file of this very Config, in whatever section it was made, or None."""
+    pattern = f"*/{config.dataset}/*-s{config.seed}-{config.digest}.json"
+    return min(root.glob(pattern), default=None)
+
+
+def lock_of(root: Path, config: Config) -> BaseFileLock:
+    """Return the lock of a run: who trains it holds it, across processes on one store."""
+    folder = root / LOCKS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"cannot write {folder}: {error.strerror}; set CNNDP_RESULTS to another folder") from error
+    return FileLock(folder / f"{config.digest}.lock")
+
+
+def canonical(record: Record) -> bytes:
+    """Return the bytes that the hash of a record is over: sorted keys, no spaces, without the hash itself."""
+    content = {key: value for key, value in record.items() if key != HASH}
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def content_hash(record: Record) -> str:
+    """Return the SHA-256 of the canonical content, in hexadecimal."""
+    return hashlib.sha256(canonical(record)).hexdigest()
+
+
+def save(record: Record, path: Path, *, refresh: bool = False) -> Path:
+    """Write a record with its hash: to a temporary file beside it, flushed to disk, then renamed.
+
+    Raises:
+        RecordError: when a record is there already and `refresh` is not set, or when the disk refuses. What
+            was there before is left as it was.
+    """
+    if path.exists() and not refresh:
+        raise RecordError(f"{path} exists already; a record is replaced only with refresh=True")
+    sealed = {**record, HASH: content_hash(record)}
+    # One line a top-level key: small files whose diffs can be read.
+    lines = (f"{json.dumps(key)}: {json.dumps(sealed[key], allow_nan=False)}" for key in sorted(sealed))
+    text = "{\n" + ",\n".join(lines) + "\n}\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    except OSError as error:
+        raise RecordError(
+            f"cannot write {path}: {error.strerror}; free some space or set CNNDP_RESULTS to another folder, "
+            "then run again: finished runs are kept"
+        ) from error
+    return path
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step, or leave it as it was."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path) -> Record:
+    """Return a record whose content matches its hash.
+
+    Raises:
+        RecordError: a file that is missing, no JSON, or changed since it was written.
+    """
+    remedy = "restore it from version control, or delete it and run the section again"
+    try:
+        record: Record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not isinstance(record.get(HASH), str):
+            raise RecordError(f"{path} carries no {HASH}: it is not a record of cnndp; {remedy}")
+        actual = content_hash(record)
+    except FileNotFoundError:
+        raise RecordError(f"{path} is missing; {remedy}") from None
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror}); pass the file of a record") from None
+    except ValueError as error:
+        raise RecordError(f"{path} is damaged ({error}); {remedy}") from None
+    if record[HASH] != actual:
+        raise RecordError(
+            f"{path} was changed after it was written: its {HASH} says {record[HASH][:12]}..., "
+            f"its content gives {actual[:12]}...; {remedy}"
+        )
+    return record
+
+
+def load_run(path: Path, config: Config) -> Record:
+    """Return the record at `path`, which must be that of `config`.
+
+    Raises:
+        RecordError: as `load`, or the record of another run under this name.
+    """
+    record = load(path)
+    if record.get("digest") != config.digest or Config.from_dict(record["config"]) != config:
+        raise RecordError(
+            f"{path} holds the run {record.get('digest')!r}, not {config.digest!r} as its name says; "
+            "restore it from version control, or delete it and run the section again"
+        )
+    return record
+
+
+def load_all(root: Path) -> Iterator[tuple[Path, Record]]:
+    """Yield every record below `root` with its path, in the order of the paths."""
+    for path in sorted(root.glob("*/*/*.json")):
+        yield path, load(path)

@@ -1,0 +1,292 @@
+"""Config: everything that determines the numbers of one run, and nothing else."""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Self
+
+from cnndp.checks import at_least, below_one, non_negative, one_of, positive, type_names
+from cnndp.data.datasets import SPLITS
+from cnndp.equations.losses import LOSSES
+from cnndp.equations.noise import MECHANISMS, check_clamp
+from cnndp.training.models import ACTIVATIONS, INITS, MODELS
+from cnndp.training.precision import PRECISIONS
+
+NUMERICS_VERSION = 1  # raised when a change of code changes results: every stored run is then out of date
+READINGS = ("printed", "reconstructed", "private")
+FEATURES = ("none", "scattering")
+SAMPLINGS = ("reshuffled", "poisson")
+CLIPS = ("none", "batch", "example_l1", "example_l2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One run as plain values, checked on construction; `digest` is its identity.
+
+    What must not change the numbers (device, engine, folder, block size) is not in it. Units: epsilons are pure
+    numbers, scales and clip norms are in units of the summed gradient, accuracies elsewhere are percent.
+
+    >>> Config(method="cnn", reading="reconstructed", dataset="digits", num_steps=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: num_steps=0 must be a whole number; the smallest allowed is 1
+    """
+
+    method: str  # a name of P1, or your own for a new composition
+    reading: str  # "printed", "reconstructed" or "private"
+    dataset: str  # a name that data.load knows, or the content name of an .npz
+    num_steps: int  # T, mini-batch steps
+    seed: int = 0  # initial weights, batches and noise
+    secret_seed: bool = False  # batches and noise from the operating system: a private run that nobody can repeat
+
+    split: str = "8:2"  # of all images, or "official"; with " validation", of its training part alone, 9:1
+    split_seed: int = 0
+    batch_size: int = 250  # B, Table I; the expected size where batches are Poisson samples
+    sampling: str = "reshuffled"  # fixed-size batches of a new permutation each epoch; "poisson": q = B/N, N public
+
+    features: str = "none"  # what the network gets: images, or "scattering" features, privately prepared
+    mean_noise: float | None = None  # of that preparation: standard deviation of the noise on the sum of features
+    moment_noise: float | None = None  # and on the sum of each of the two second moments
+    projection: int | None = None  # d: how many random mixtures of the prepared features the network gets; None for all
+
+    model: str = "mnist_cnn"
+    activation: str = "tanh"
+    init: str = "uniform"  # "uniform" on +-1/sqrt(fan_in), or "kaiming"
+    normalise: bool = False  # subtract the dataset's public channel means and divide by the deviations
+    loss: str = "cross_entropy"
+
+    clip: str = "none"
+    clip_norm: float | None = None  # C; needed unless clip is "none"
+    mechanism: str = "none"
+    noise_on: str = "sum"  # where the noise of scale sensitivity / epsilon_t goes: "sum" or "mean"
+    total_epsilon: float | None = None  # E of Eq. (5); with noise, this or the next
+    noise_multiplier: float | None = None  # the same scale in every step: this many times the sensitivity
+    target_epsilon: float | None = None  # the numerical epsilon that all releases may spend; decides the noise
+    delta: float = 1e-5  # the chance that a numerical epsilon does not hold
+    growth: float = 1.0  # r = epsilon_T / epsilon_1
+    nominal_sensitivity: float = 0.5  # Table II's; used only where the clip guarantees none
+    calibration: str = "step"  # scale = sensitivity / epsilon_t, or "zcdp": one scale for the zCDP total
+    initial_scale: float | None = None  # no later scale exceeds it (Table I)
+    min_scale: float = 0.0  # no scale falls below it (Table I)
+
+    step: str = "fixed"  # "fixed" or "polyak"
+    learning_rate: float = 0.3  # eta, for step="fixed"
+    decay: float = 0.0  # eta_t = eta / (1 + decay (t - 1))
+    momentum: float = 0.0
+    max_step: float | None = None  # lambda of Eq. (11), for step="polyak"; None is no cap, as Eq. (10) prints
+    debias: bool = False  # take the expected noise out of ||g||^2 first
+    loss_clip: float | None = None  # releases the batch's loss with noise: each example counts at most this much
+    loss_share: float = 0.05  # the part of a step's budget that goes to that loss
+    l2_coefficient: float = 0.0  # lambda of Eq. (1)
+    l2_over: str = "batch"  # n of Eq. (1): "batch" (B) or "train" (N)
+
+    evaluate: str = "spread"  # when: at 15 points, denser early, or after all "epochs"
+
+    precision: str = "float32"  # of the network's passes; "tf32" and "bf16" change results
+
+    numerics_version: int = NUMERICS_VERSION
+
+    def __post_init__(self) -> None:
+        for name, hint in typing.get_type_hints(type(self)).items():
+            _check_type(name, getattr(self, name), hint)
+        one_of(READINGS, reading=self.reading)
+        one_of(SPLITS, split=self.split)
+        one_of(SAMPLINGS, sampling=self.sampling)
+        one_of(FEATURES, features=self.features)
+        one_of(MODELS, model=self.model)
+        one_of(ACTIVATIONS, activation=self.activation)
+        one_of(INITS, init=self.init)
+        one_of(("spread", "epochs"), evaluate=self.evaluate)
+        one_of(LOSSES, loss=self.loss)
+        one_of(PRECISIONS, precision=self.precision)
+        one_of(CLIPS, clip=self.clip)
+        one_of(MECHANISMS, mechanism=self.mechanism)
+        one_of(("sum", "mean"), noise_on=self.noise_on)
+        one_of(("step", "zcdp"), calibration=self.calibration)
+        one_of(("fixed", "polyak"), step=self.step)
+        one_of(("batch", "train"), l2_over=self.l2_over)
+        at_least(1, num_steps=self.num_steps, batch_size=self.batch_size)
+        at_least(0, seed=self.seed, split_seed=self.split_seed)
+        if self.projection is not None:
+            at_least(1, projection=self.projection)
+        positive(growth=self.growth, nominal_sensitivity=self.nominal_sensitivity, delta=self.delta)
+        below_one(delta=self.delta, loss_share=self.loss_share)
+        non_negative(
+            learning_rate=self.learning_rate,
+            decay=self.decay,
+            momentum=self.momentum,
+            l2_coefficient=self.l2_coefficient,
+            min_scale=self.min_scale,
+        )
+        optional = ("clip_norm", "initial_scale", "max_step", "loss_clip", "mean_noise", "moment_noise")
+        for name in (*optional, "total_epsilon", "noise_multiplier", "target_epsilon"):
+            if getattr(self, name) is not None:
+                positive(**{name: getattr(self, name)})
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
+        linear, scattering = self.model == "scattering_linear", self.features == "scattering"
+        noised = self.mean_noise is not None and self.moment_noise is not None
+        if not linear == scattering == noised or (self.mean_noise is None) != (self.moment_noise is None):
+            raise ValueError(
+                f"features={self.features!r} with model={self.model!r}, mean_noise={self.mean_noise}, "
+                f"moment_noise={self.moment_noise}: model='scattering_linear' needs features='scattering' and noise on "
+                "both of their statistics (15 and 20 suit 60,000 images), and no other network takes them"
+            )
+        if self.projection is not None and not scattering:
+            raise ValueError(
+                f"projection={self.projection} with features={self.features!r}: only features are projected; "
+                "pass features='scattering', or projection=None"
+            )
+        if (self.clip == "none") != (self.clip_norm is None):
+            raise ValueError(
+                f"clip={self.clip!r} with clip_norm={self.clip_norm!r}: give both, or neither (clip='none')"
+            )
+        budgets = (self.total_epsilon, self.noise_multiplier, self.target_epsilon)
+        if (self.mechanism == "none") != all(budget is None for budget in budgets):
+            raise ValueError(
+                f"mechanism={self.mechanism!r} with total_epsilon={self.total_epsilon!r}: noise needs a budget "
+                "(or a noise_multiplier, or a target_epsilon), and a budget needs a mechanism ('laplace' or 'gaussian')"
+            )
+        if self.noise_on == "mean" and (self.mechanism == "none" or self.noise_multiplier is not None):
+            raise ValueError(
+                f"noise_on='mean' with mechanism={self.mechanism!r}, noise_multiplier={self.noise_multiplier}: only "
+                "noise that follows from a budget can go on the mean; leave it at 'sum'"
+            )
+        if self.noise_multiplier is not None:
+            if self.initial_scale is not None or self.min_scale > 0:
+                raise ValueError(
+                    f"noise_multiplier={self.noise_multiplier} with initial_scale={self.initial_scale}, "
+                    f"min_scale={self.min_scale}: the multiplier fixes every scale; leave these at None and 0"
+                )
+            if self.total_epsilon is not None or self.calibration != "step" or self.growth != 1:
+                raise ValueError(
+                    f"noise_multiplier={self.noise_multiplier} with total_epsilon={self.total_epsilon}, "
+                    f"calibration={self.calibration!r}, growth={self.growth}: the multiplier fixes one scale for all "
+                    "steps; leave these at None, 'step' and 1"
+                )
+            if not self.clip.startswith("example"):
+                raise ValueError(
+                    f"noise_multiplier={self.noise_multiplier} with clip={self.clip!r}: it multiplies the sensitivity "
+                    "that a clip per example guarantees; pass clip='example_l2' or 'example_l1'"
+                )
+        if self.mechanism == "laplace" and self.clip == "example_l2":
+            raise ValueError(
+                "mechanism='laplace' with clip='example_l2': Laplace noise needs an L1 bound; "
+                "pass clip='example_l1', or mechanism='gaussian'"
+            )
+        if self.calibration == "zcdp":
+            if self.mechanism != "gaussian":
+                raise ValueError(f"calibration='zcdp' with mechanism={self.mechanism!r}: zCDP noise is 'gaussian'")
+            if self.growth != 1 or self.initial_scale is not None or self.min_scale > 0:
+                raise ValueError(
+                    f"calibration='zcdp' with growth={self.growth}, initial_scale={self.initial_scale}, "
+                    f"min_scale={self.min_scale}: it uses one scale throughout; leave these at 1, None and 0"
+                )
+        if self.secret_seed and self.reading != "private":
+            raise ValueError(
+                f"secret_seed=True with reading={self.reading!r}: there is no guarantee that a known seed would break; "
+                "leave it at False, or pass reading='private'"
+            )
+        if self.reading == "private":
+            self._check_private()
+        elif self.target_epsilon is not None or self.loss_clip is not None:
+            raise ValueError(
+                f"reading={self.reading!r} with target_epsilon={self.target_epsilon}, loss_clip={self.loss_clip}: both "
+                "belong to reading='private'"
+            )
+        check_clamp(self.initial_scale, self.min_scale)
+        below_one(momentum=self.momentum)
+        if self.step == "fixed" and (self.debias or self.max_step is not None):
+            raise ValueError(
+                f"step='fixed' with debias={self.debias}, max_step={self.max_step}: both belong to step='polyak'"
+            )
+        if self.debias and self.max_step is None:
+            raise ValueError(
+                "debias=True with max_step=None: without a cap the de-biased norm makes steps of any size; "
+                "give max_step (0.3 is the reconstruction's)"
+            )
+
+    def _check_private(self) -> None:
+        """Refuse what has no valid guarantee, or no exact accounting."""
+        wanted = {"laplace": "example_l1", "gaussian": "example_l2"}.get(self.mechanism)
+        if wanted is None or self.clip != wanted:
+            raise ValueError(
+                f"reading='private' with mechanism={self.mechanism!r}, clip={self.clip!r}: it needs Laplace noise with "
+                "clip='example_l1', or Gaussian noise with clip='example_l2'"
+            )
+        if self.sampling != "poisson" or self.noise_on != "sum":
+            raise ValueError(
+                f"reading='private' with sampling={self.sampling!r}, noise_on={self.noise_on!r}: what is accounted for "
+                "is Poisson sampling with noise on the sum; pass sampling='poisson', noise_on='sum'"
+            )
+        clamped = self.initial_scale is not None or self.min_scale > 0
+        if self.total_epsilon is not None or self.calibration != "step" or clamped:
+            raise ValueError(
+                f"reading='private' with total_epsilon={self.total_epsilon}, calibration={self.calibration!r}, "
+                f"initial_scale={self.initial_scale}, min_scale={self.min_scale}: its noise follows from "
+                "target_epsilon (or noise_multiplier) and growth alone; leave these at None, 'step', None and 0"
+            )
+        if self.target_epsilon is not None and self.noise_multiplier is not None:
+            raise ValueError(
+                f"target_epsilon={self.target_epsilon} with noise_multiplier={self.noise_multiplier}: either decides "
+                "the noise; give one"
+            )
+        if (self.step == "polyak") != (self.loss_clip is not None):
+            raise ValueError(
+                f"reading='private' with step={self.step!r}, loss_clip={self.loss_clip}: a Polyak step reads the loss, "
+                "which must be released with noise (give loss_clip), and no other step does (leave it at None)"
+            )
+        if self.loss_clip is not None:
+            positive(loss_share=self.loss_share)
+
+    @property
+    def digest(self) -> str:
+        """Return 12 hexadecimal digits: the identity of a run.
+
+        Fields at their default are left out, so that a field added later keeps the digests of old runs; a
+        changed default changes what a digest means and needs a new `NUMERICS_VERSION`.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        chosen = {
+            name: value
+            for name, value in self.to_dict().items()
+            if value != defaults[name] or name == "numerics_version"
+        }
+        text = json.dumps(chosen, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON types; whole floats stay floats, so 1 and 1.0 have one digest."""
+        hints = typing.get_type_hints(type(self))
+        return {
+            name: float(value) if _is_float(hints[name]) and value is not None else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return the Config with these fields; an unknown name is an error that suggests the closest."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            one_of(known, parameter=name)
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, checked again."""
+        return type(self).from_dict({**dataclasses.asdict(self), **changes})
+
+
+def _is_float(hint: Any) -> bool:
+    return hint is float or float in typing.get_args(hint)
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    # An int is a fine float; a bool is not a fine int.
+    fits = type(value) in allowed or (type(value) is int and float in allowed)
+    if not fits:
+        raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; pass {type_names(allowed)}")
