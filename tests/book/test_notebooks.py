@@ -19,7 +19,7 @@ from cnndp.papers.sections.plan import SECTIONS
 from cnndp.runs import store
 from cnndp.runs.experiment import PARAMETERS
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
 RUNS = sorted(NOTEBOOKS.glob("runs/*/*.ipynb"))
 SECTION_SOURCES = [path for path in SOURCES if path.stem in SECTIONS]

@@ -12,7 +12,7 @@ from cnndp.audit import campaign, plots
 from cnndp.audit.controls import CONTROLS, CORRECT
 from cnndp.runs import store
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 NOTEBOOK = TESTS.parent / "notebooks" / "audit.ipynb"
 
 
@@ -102,7 +102,7 @@ def test_areas_have_a_row_for_each_network_and_attack_and_a_mark_for_each_seed()
 
 def test_every_pitfall_of_the_page_names_a_test_that_exists():
     text = "\n".join(cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
-    named = re.findall(r"\| `(test_\w+\.py)`: ([^|]+) \|", text)
+    named = re.findall(r"\| `(\w+/test_\w+\.py)`: ([^|]+) \|", text)
     assert len(named) >= 14
     for file, words in named:
         function = "def test_" + words.strip().replace(" ", "_") + "("

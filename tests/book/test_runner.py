@@ -17,7 +17,7 @@ from cnndp.papers.sections.plan import SECTIONS
 from cnndp.report import findings
 from cnndp.runs import experiment
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from cnndp.runs.store import RecordError
 from cnndp.training.batches import steps_per_epoch
 from cnndp.training.config import Config
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 COMMITTED = sorted((REPOSITORY / "book" / "results").glob("*/*/*.json"))
 BENCHMARKS = sorted((REPOSITORY / "book" / "results" / "benchmarks").glob("*.json"))
 AUDITS = sorted((REPOSITORY / "book" / "results" / "audits").glob("*.json"))

@@ -17,7 +17,7 @@ from cnndp.papers.sections.plan import SECTIONS
 from cnndp.report import findings, tables
 from cnndp.runs import experiment, store
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
+BOOK = Path(__file__).resolve().parents[2] / "book"
 README = BOOK.parent / "README.md"
 RECORDED = sorted((BOOK / "results" / "fig07_ablation" / "mnist").glob("*.json"))
 

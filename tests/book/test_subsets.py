@@ -9,7 +9,7 @@ from cells import execute
 from cnndp.papers.presets import METHODS
 from cnndp.papers.sections.plan import SECTIONS, NoRuns, Options, plan
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LONG = {"private_tuning", "survive_tuning", "survive_laplace_tuning"}  # many private runs, each with a noise of its own
 CASES = [
     *((f"T = {steps}", {"num_steps": steps}) for steps in (1, 2, 10)),

@@ -2,107 +2,28 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cnndp"
 BOOK = ROOT / "book"
 EQUATIONS = set(range(1, 12))  # P1's
-MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
+ROOMS = {path.parent for path in PACKAGE.rglob("__init__.py")} - {PACKAGE}
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py"
+}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
-MAX_FILE_LINES = 500
-MAX_CODE_LINES = 3700  # of the core: what the numbers of a run can depend on
-NO_CORE = {"paper_p1", "paper_p2", "fetch"}  # what the papers say, and where the data come from
-
-# Leaves, each with all it may import.
-LEAVES: dict[str, set[str]] = {
-    "__init__": set(),
-    "checks": set(),
-    "losses": {"checks"},
-    "budget": {"checks"},
-    "noise": {"checks"},
-    "randomness": {"checks"},
-    "precision": {"checks"},
-    "gradients": {"checks", "precision"},
-    "engine": {"gradients", "precision"},
-    "clipping": {"checks", "engine", "gradients"},
-    "stepsize": {"checks"},
-    "intervals": set(),
-    "pairs": {"checks", "composition", "ledger"},
-    "models": {"checks", "gradients", "losses"},
-    "composition": {"ledger"},
-    "accounting": {"checks", "composition", "ledger"},
-    "calibration": {"accounting", "budget", "checks", "composition", "ledger"},
-    "plan": {"accounting", "calibration", "checks", "composition", "ledger"},
-    "curves": {"accounting", "checks", "composition", "ledger"},
-    "filters": {"accounting", "checks", "ledger", "plan"},
-    "diagrams": set(),
-    "field": {"paper"},
-    "batches": {"checks"},
-    "ledger": {"checks"},
-    "fetch": {"checks"},
-    "data": {"checks", "fetch"},
-    "scattering": {"checks"},
-    "progress": {"checks"},
-    "features": {"checks", "data", "progress", "scattering"},
-    "preparation": {"checks", "data", "features", "noise"},
-    "paper_p1": {"checks"},
-    "paper_p2": {"checks"},
-    "paper": {"checks", "intervals", "paper_p1", "paper_p2"},
-    "provenance": {"__init__"},
-    "toy": {"checks", "noise", "stepsize"},
-}
-# Each may import the leaves and what stands before it. Later additions go in here, at their height.
-UPPER = (
-    "config",
-    "private",
-    "results",
-    "methods",
-    "presets",
-    "sections_p1",
-    "sections_equal",
-    "sections_cifar10",
-    "sections_p2",
-    "sections_private",
-    "sections_frontier",
-    "sections_survive",
-    "sections",
-    "graphs",
-    "wiring",
-    "training",
-    "adaptive",
-    "benchmark",
-    "recording",
-    "experiment",
-    "replay",
-    "verify",
-    "seal",
-    "outside",
-    "report",
-    "findings",
-    "budgets",
-    "cost",
-    "plots",
-    "norms",
-    "plots_p1",
-    "plots_p2",
-    "plots_tuning",
-    "plots_frontier",
-    "survive",
-    "advice",
-    "canaries",
-    "audit_bounds",
-    "audit_runs",
-    "controls",
-    "audit",
-    "membership",
-    "audit_plots",
-    "audits",
-    "__main__",
-)
+MAX_FILE_LINES = 400
+MAX_FILES = 15  # of a room
+MAX_INIT_LINES = 10  # of the docstring of a room
+MAX_CODE_LINES = 2800  # of the small module: equations, privacy and training
+SMALL = ("equations.", "privacy.", "training.")
 
 
 # --- what the sources say ---------------------------------------------------------------------------------
@@ -140,34 +61,6 @@ def equation_table() -> list[tuple[int, str, str]]:
         assert match, f"unreadable row in book/equations.md: {line}"
         rows.append((int(match[1]), match[2], match[3]))
     return rows
-
-
-def imports(module: str) -> set[str]:
-    """Return the modules of cnndp that `module` imports anywhere; the package itself is "__init__"."""
-    found: set[str] = set()
-    for node in ast.walk(TREES[module]):
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"cnndp/{module}.py uses a relative import"
-            if node.module == "cnndp":
-                found.update(alias.name if alias.name in MODULES else "__init__" for alias in node.names)
-            elif node.module and node.module.startswith("cnndp."):
-                found.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name == "cnndp" or alias.name.startswith("cnndp."):
-                    found.add(alias.name.split(".")[1] if "." in alias.name else "__init__")
-    return found
-
-
-def reachable(module: str) -> set[str]:
-    """Return every module of cnndp that importing `module` brings in."""
-    seen: set[str] = set()
-    waiting = [module]
-    while waiting:
-        for name in imports(waiting.pop()) - seen:
-            seen.add(name)
-            waiting.append(name)
-    return seen
 
 
 def code_lines(module: str) -> int:
@@ -235,7 +128,7 @@ def test_row_names_a_function_that_claims_the_equation_and_a_test_that_uses_it(
 
 def test_every_function_that_claims_an_equation_is_on_the_page() -> None:
     page = (BOOK / "equations.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(cnndp\.\w+(?:\.\w+)?)`", page))
+    named = set(re.findall(r"`(cnndp(?:\.\w+)+)`", page))
     for function, docstring in public_functions().items():
         if equations_named(docstring):
             assert named & {function, function.rsplit(".", 1)[0]}, f"{function} is not in book/equations.md"
@@ -310,7 +203,7 @@ def test_diagram_stands_alone() -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_module_and_everything_public_in_it_has_a_docstring(module: str) -> None:
     tree = TREES[module]
-    assert ast.get_docstring(tree), f"cnndp/{module}.py has no docstring"
+    assert ast.get_docstring(tree), f"{module} has no docstring"
     members = [(node.name, node) for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     members += [
         (f"{name}.{node.name}", node)
@@ -322,39 +215,35 @@ def test_module_and_everything_public_in_it_has_a_docstring(module: str) -> None
     missing = [
         name for name, node in members if "_" not in (name[0], name.split(".")[-1][0]) and not ast.get_docstring(node)
     ]
-    assert not missing, f"cnndp/{module}.py: {', '.join(missing)} without a docstring"
+    assert not missing, f"{module}: {', '.join(missing)} without a docstring"
 
 
-def test_every_module_has_its_place_in_the_layers() -> None:
-    assert set(MODULES) <= set(LEAVES) | set(UPPER), "a new module: give it its place in LEAVES or UPPER"
+@pytest.mark.parametrize("room", sorted(ROOMS), ids=lambda room: room.name)
+def test_a_room_says_in_ten_lines_what_it_is_for_and_holds_few_files(room: Path) -> None:
+    tree = ast.parse((room / "__init__.py").read_text(encoding="utf-8"))
+    assert [type(node) for node in tree.body] == [ast.Expr]  # a docstring, and nothing else
+    assert len((ast.get_docstring(tree) or "").splitlines()) in range(1, MAX_INIT_LINES + 1)
+    assert len(list(room.glob("*.py"))) - 1 <= MAX_FILES
+    for path in room.glob("*.py"):
+        assert path.name == "__init__.py" or room.name not in path.stem or path.stem == room.name
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_one_way(module: str) -> None:
-    allowed = LEAVES[module] if module in LEAVES else set(LEAVES) | set(UPPER[: UPPER.index(module)])
-    assert imports(module) <= allowed, f"cnndp/{module}.py imports {sorted(imports(module) - allowed)}"
+def test_tests_have_the_rooms_of_the_package() -> None:
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and list(path.glob("test_*.py"))}
+    assert folders == {room.name for room in ROOMS if room.parent == PACKAGE} | {"book"}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_no_module_imports_itself_through_others(module: str) -> None:
-    assert module not in reachable(module)
+def test_the_layers_are_those_of_the_rooms() -> None:
+    """import-linter reads them in `make lint`: a room that it does not know would be free to import anything."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    (contract,) = settings["contracts"]
+    listed = {name for layer in contract["layers"] for name in re.findall(r"cnndp\.(\w+)", layer)}
+    assert listed == {room.name for room in ROOMS if room.parent == PACKAGE} | {"__main__", "checks", "progress"}
 
 
-@pytest.mark.parametrize(
-    "leaf", ["losses", "budget", "noise", "clipping", "stepsize", "models", "batches", "ledger", "data"]
-)
-def test_leaves_bring_in_no_method_training_or_experiment(leaf: str) -> None:
-    assert not reachable(leaf) & {"methods", "training", "experiment"}
-
-
-def is_core(module: str) -> bool:
-    """Return whether a run's numbers can depend on a module: papers' data, downloads and lists of runs are none."""
-    return module not in NO_CORE and not module.startswith("sections")
-
-
-def test_files_and_package_stay_small() -> None:
+def test_files_and_the_small_module_stay_small() -> None:
     for module, path in MODULES.items():
         lines = len(path.read_text(encoding="utf-8").splitlines())
-        assert lines <= MAX_FILE_LINES, f"cnndp/{module}.py has {lines} lines"
-    total = sum(code_lines(module) for module in {"experiment", *reachable("experiment")} if is_core(module))
-    assert total < MAX_CODE_LINES, f"cnndp has {total} lines of code"
+        assert lines <= MAX_FILE_LINES, f"{module} has {lines} lines"
+    total = sum(code_lines(module) for module in MODULES if module.startswith(SMALL))
+    assert total < MAX_CODE_LINES, f"the small module has {total} lines of code"

@@ -21,7 +21,7 @@ from cnndp.papers.sections.plan import SECTIONS
 from cnndp.runs.experiment import PARAMETERS, TUNING
 from cnndp.training.config import Config
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PLACE = re.compile(r"(?<![\w.}~)/-])/(home|root|work|tmp|Users|mnt|scratch)/[\w.]+")

@@ -16,7 +16,7 @@ from cnndp.bench import timing
 from cnndp.papers.sections.plan import SECTIONS
 from cnndp.runs import store
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]
 PROGRAMS = ("python", "papermill", "make", "conda", "pip", ".")
 SMALL = {"num_steps": 1, "seeds": [0], "batch_size": 10}

@@ -42,7 +42,7 @@ from cnndp.training.clipping import example_clipped_sum
 from cnndp.training.gradients import flatten
 from cnndp.training.wiring import as_it_is
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 
 def generator(seed=0):
@@ -367,7 +367,7 @@ def test_repeated_noise_is_seen_by_the_statistic_that_looks_for_it():
 
 
 def test_the_unit_test_that_the_table_names_exists():
-    names = {node.name for node in ast.parse((TESTS / "test_private.py").read_text(encoding="utf-8")).body
+    names = {node.name for node in ast.parse((TESTS / "training" / "test_private.py").read_text(encoding="utf-8")).body
              if isinstance(node, ast.FunctionDef)}  # fmt: skip
     assert "test_the_divisor_is_the_public_batch_size_whatever_was_drawn" in names
 

@@ -21,7 +21,7 @@ from cnndp.runs import replay, seal, store, verify
 from cnndp.runs.recording import make_record, repriced
 from cnndp.training.loop import evaluation_steps
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = yaml.safe_load((ROOT / "book" / "checks.yml").read_text(encoding="utf-8"))
 RECORDS = {row["key"]: row for row in TABLE["records"]}
 PAGES = {row["forged"]: row["noticed"] for row in TABLE["pages"]}
