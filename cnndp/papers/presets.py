@@ -9,7 +9,7 @@ from typing import Any
 
 from cnndp.checks import one_of
 from cnndp.papers import claims
-from cnndp.papers.p1 import TableOne
+from cnndp.papers.tables import TableOne
 from cnndp.training.config import READINGS, Config
 
 NOISY_LAPLACE = {"mechanism": "laplace"}

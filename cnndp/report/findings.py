@@ -5,7 +5,7 @@ import pandas as pd
 from cnndp.papers import claims
 from cnndp.papers.presets import PRIVATE
 from cnndp.papers.sections.plan import SECTIONS
-from cnndp.report import tables
+from cnndp.report import tables, verdicts
 from cnndp.runs import experiment
 from cnndp.runs.experiment import Experiment, Result
 from cnndp.runs.store import Record
@@ -99,11 +99,11 @@ def is_own_method(record: Record) -> bool:
 def comparison(section: str = "") -> str:
     """Return the table of claims and verdicts in Markdown, of all sections or of one."""
     records = {section: records_of(section)} if section else all_records()
-    return claims.as_markdown(claims.compare(records, stated=claims.claims(section=section)))
+    return verdicts.as_markdown(verdicts.compare(records, stated=claims.claims(section=section)))
 
 
 def claim_summary(frame: pd.DataFrame) -> str:
-    """Return how many of the claims in a frame of `claims.compare` have which verdict.
+    """Return how many of the claims in a frame of `verdicts.compare` have which verdict.
 
     >>> claim_summary(pd.DataFrame({"verdict": ["reproduced", "not yet run", "reproduced"]}))
     'Of 3 claims of both papers: 2 reproduced, 1 not yet run.'
@@ -138,8 +138,8 @@ def with_others(results: list[Result], dataset: str) -> dict[str, list[Result]]:
 
 
 def headlines(frame: pd.DataFrame) -> str:
-    """Return the rows of `HEADLINES` from a frame of `claims.compare`, as a Markdown table."""
-    return claims.as_markdown(frame.set_index("key", drop=False).loc[list(HEADLINES)])
+    """Return the rows of `HEADLINES` from a frame of `verdicts.compare`, as a Markdown table."""
+    return verdicts.as_markdown(frame.set_index("key", drop=False).loc[list(HEADLINES)])
 
 
 def valid_guarantees() -> str:

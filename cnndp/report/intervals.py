@@ -1,8 +1,8 @@
 """Intervals of paired differences over a few seeds, and what many of them on one page allow to say.
 
 A percentile bootstrap over five seeds covers the true difference in about 85 of 100 cases, over three in 75, where it
-says 95 (tests/report/test_intervals.py simulates it). Student's interval does what it says, since differences of accuracies
-over seeds are close to normal.
+says 95 (tests/report/test_intervals.py simulates it). Student's interval does what it says, since differences of
+accuracies over seeds are close to normal.
 """
 
 import math

@@ -8,6 +8,7 @@ from cnndp.equations.budget import budget_through, total_epsilon
 from cnndp.papers import claims
 from cnndp.papers.sections.cifar10 import BESIDE
 from cnndp.privacy.pairs import pair_epsilon
+from cnndp.report import verdicts
 from cnndp.report.intervals import paired_interval
 from cnndp.runs.experiment import Experiment, Result
 from cnndp.runs.store import Record
@@ -47,7 +48,7 @@ def divergence(records: Sequence[Record]) -> str:
     >>> divergence([{"status": "diverged", "final": {"last_step": 16}}, {"status": "finished", "final": {}}])
     '; 1 of 2 diverged, at step 16'
     """
-    steps = claims.diverged_at(records)
+    steps = verdicts.diverged_at(records)
     if not steps:
         return ""
     how_many = "" if len(records) == 1 else f"{len(steps)} of {len(records)} "
@@ -166,8 +167,8 @@ def verdict_table(study: Experiment, results: Sequence[Result]) -> str:
     stated = [claim for claim in claims.claims(section=study.section) if claim.dataset in ("", study.options.dataset)]
     if not stated:
         return f"P1 states no number for this section on {pretty(study.options.dataset)}."
-    frame = claims.compare({study.section: compared(results)}, stated=stated)
-    return claims.as_markdown(frame)
+    frame = verdicts.compare({study.section: compared(results)}, stated=stated)
+    return verdicts.as_markdown(frame)
 
 
 def pretty(dataset: str) -> str:

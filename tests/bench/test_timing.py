@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from cnndp.__main__ import main
-from cnndp.bench import cost, timing
+from cnndp.bench import cost, plots, timing
 from cnndp.bench.timing import VARIANTS, available, part_of, path_for, problem, take_turns
 from cnndp.equations.losses import cross_entropy
 from cnndp.report.figures import drawing
@@ -207,7 +207,7 @@ def test_the_live_check_can_fail(monkeypatch):
 
 
 def test_figures_are_drawn_from_the_record_alone(record):
-    panels = drawing.costs(record, batch_sizes=(250,)).axes
+    panels = plots.costs(record, batch_sizes=(250,)).axes
     assert [label.get_text() for label in panels[0].get_yticklabels()] == [
         "SGD",
         "SGD, channels last",
@@ -215,9 +215,9 @@ def test_figures_are_drawn_from_the_record_alone(record):
         "Opacus, hooks",
     ]
     assert [patch.get_width() for patch in panels[0].patches][:4] == pytest.approx([1.0, 0.5, 1.2, 4.0])
-    bars = drawing.step_parts(record).axes[0].patches
+    bars = plots.step_parts(record).axes[0].patches
     assert sum(bar.get_width() for bar in bars) == pytest.approx(200)  # two bars of 100 %
-    assert drawing.png(drawing.step_parts(record))[:4] == b"\x89PNG"
+    assert drawing.png(plots.step_parts(record))[:4] == b"\x89PNG"
 
 
 def test_the_command_measures_stores_and_prints(monkeypatch, tmp_path, record):

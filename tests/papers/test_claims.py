@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from cnndp.papers import claims as module
-from cnndp.papers.claims import STATED, TABLE_I, TABLE_II, Stated, as_markdown, claims, compare, total_epsilon
+from cnndp.papers.claims import STATED, TABLE_I, TABLE_II, Stated, claims, total_epsilon
 from cnndp.papers.p1 import LABELS
+from cnndp.report import verdicts
+from cnndp.report.verdicts import as_markdown, compare
 
 # Every number with a percent sign (or "percent") in the two texts, once per value, in the order of the texts.
 PERCENTS = {
@@ -232,18 +233,18 @@ def test_p2_counts_agree() -> None:
 def test_statistics_of_one_run() -> None:
     record = run(final=90.0)
     record["history"]["test_accuracy"] = [10.0, 95.0, 90.0]
-    assert module.run_value("max", record) == 95.0
-    assert module.run_value("final", record) == 90.0
-    assert module.run_value("value at 600", record, run("cnn", final=98.0)) == 8.0
-    assert module.run_value("value at 300 (train)", record, run("cnn", final=98.0)) == 97.0 - 89.0
-    assert module.run_value("value at 600", record) is None  # no reference
-    assert module.run_value("value at 450", record, run("cnn")) is None  # not measured there
-    assert module.run_value("final train_loss", record) == pytest.approx(36.0)  # printed by P2 as a percentage
-    assert module.run_value("final rdp_epsilon", record) is None
+    assert verdicts.run_value("max", record) == 95.0
+    assert verdicts.run_value("final", record) == 90.0
+    assert verdicts.run_value("value at 600", record, run("cnn", final=98.0)) == 8.0
+    assert verdicts.run_value("value at 300 (train)", record, run("cnn", final=98.0)) == 97.0 - 89.0
+    assert verdicts.run_value("value at 600", record) is None  # no reference
+    assert verdicts.run_value("value at 450", record, run("cnn")) is None  # not measured there
+    assert verdicts.run_value("final train_loss", record) == pytest.approx(36.0)  # printed by P2 as a percentage
+    assert verdicts.run_value("final rdp_epsilon", record) is None
     private = {**record, "final": {**record["final"], "rdp_epsilon": 1.09}, "privacy": {"exact_epsilon": 0.99}}
-    assert module.run_value("final rdp_epsilon", private) == 0.99  # a valid guarantee is quoted by its own epsilon
+    assert verdicts.run_value("final rdp_epsilon", private) == 0.99  # a valid guarantee is quoted by its own epsilon
     none = {**private, "privacy": {"exact_epsilon": None}}
-    assert module.run_value("final rdp_epsilon", none) == 1.09
+    assert verdicts.run_value("final rdp_epsilon", none) == 1.09
 
 
 def test_accuracy_loss_is_against_the_same_seed() -> None:
@@ -346,7 +347,7 @@ def test_a_diverged_run_counts_with_what_it_ended_at() -> None:
     assert found.mean_reconstructed == 54.0  # (98 + 10) / 2
     assert found.reconstructed == "54.00 ± 62.23 (n=2); diverged at step 16"
     lost["history"] |= {"train_accuracy": [12.0], "test_accuracy": [12.0]}
-    assert module.run_value("value at 600", lost, run("cnn", final=98.0)) == 88.0
+    assert verdicts.run_value("value at 600", lost, run("cnn", final=98.0)) == 88.0
 
 
 def test_two_runs_of_a_seed_that_nothing_tells_apart_are_refused() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_engine import (
+from clipped import (
     ORDERS,
     SHAPES,
     assert_equals_the_loop,
@@ -139,10 +139,10 @@ def test_an_unknown_engine_is_refused_with_the_closest():
 PEAKS = """
 import json, torch
 from pathlib import Path
-from cnndp.clipping import example_clipped_sum
-from cnndp.gradients import flatten
-from cnndp.losses import cross_entropy
-from cnndp.models import build
+from cnndp.training.clipping import example_clipped_sum
+from cnndp.training.gradients import flatten
+from cnndp.equations.losses import cross_entropy
+from cnndp.training.models import build
 
 def kilobytes(name):
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -12,8 +12,6 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnndp.bench.cost import TITLES, ratios
-from cnndp.bench.timing import VARIANTS
 from cnndp.equations.budget import Budget, step_epsilon
 from cnndp.equations.noise import laplace_scale
 from cnndp.equations.toy import CURVATURE, Path
@@ -229,62 +227,4 @@ def step_sizes(results: Sequence[Result]) -> Figure:
     left.set(title="step size", xlabel="iteration", ylabel="step size (log)", yscale="log")
     right.set(title="test accuracy", xlabel="iteration", ylabel="accuracy (%)", ylim=(0, 103))
     legend_below(figure, right)
-    return figure
-
-
-def costs(record: Record, batch_sizes: Sequence[int] = (250, 1500)) -> Figure:
-    """Draw the time of each kind of step as a multiple of ordinary SGD's, one panel a network and batch size.
-
-    Args:
-        record: a benchmark.
-        batch_sizes: which of its batch sizes.
-    """
-    networks = list(TITLES)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 3.4 * len(networks)), layout="constrained")
-        grid = figure.subplots(len(networks), len(batch_sizes), squeeze=False, sharey=True, sharex="row")
-    for row, network in enumerate(networks):
-        for axes, size in zip(grid[row], batch_sizes, strict=True):
-            names = [name for name in VARIANTS if ratios(record, network, size, name, "SGD")]
-            for place, name in enumerate(names):
-                values = ratios(record, network, size, name, "SGD")
-                low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-                axes.barh(place, middle, color=COLOURS[bar_colour(name)], height=0.65)
-                axes.plot([low, high], [place, place], color="black", linewidth=1.5)
-                axes.annotate(f" {middle:.2f}", (max(high, middle), place), va="center", fontsize=9)
-            axes.axvline(1, color="0.35", linewidth=0.8, linestyle=(0, (1, 2)))
-            axes.set(yticks=range(len(names)), yticklabels=names)
-            axes.set_title(f"{TITLES[network]}, B = {size:,}", fontsize=10)
-            axes.margins(x=0.14)
-            axes.grid(axis="y", visible=False)
-            axes.set_xlabel("time of a step, ordinary SGD = 1")
-    grid[0][0].invert_yaxis()
-    return figure
-
-
-def bar_colour(name: str) -> int:
-    """Return the index of a variant's colour: ordinary training, this package, or Opacus."""
-    return 7 if name.startswith(("SGD", "forward")) else 1 if name.startswith("Opacus") else 0
-
-
-def step_parts(record: Record) -> Figure:
-    """Draw what a step of the fast engine spends its time on, in percent, one bar a network."""
-    profiles = record["profile"]
-    figure, (axes,) = panels(1, height=0.75 * len(profiles) + 1.9)
-    figure.set_figwidth(8.6)
-    for place, profile in enumerate(profiles):
-        start, total = 0.0, sum(profile["ms"].values())
-        for index, (part, milliseconds) in enumerate(profile["ms"].items()):
-            share = 100 * milliseconds / total
-            colour = COLOURS[index % len(COLOURS)]
-            axes.barh(place, share, left=start, color=colour, height=0.6, label=part if place == 0 else None)
-            if share >= 5:
-                light = "black" if index in (3, 4, 5) else "white"
-                axes.annotate(f"{share:.0f}", (start + share / 2, place), ha="center", va="center", color=light)
-            start += share
-    names = [f"{TITLES[one['network']]},\nB = {one['batch_size']}, {one['variant']}" for one in profiles]
-    axes.set(xlim=(0, 100), xlabel="share of the step's time (%)", yticks=range(len(profiles)), yticklabels=names)
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    legend_below(figure, axes, columns=3)
     return figure

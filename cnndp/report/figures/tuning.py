@@ -7,9 +7,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnndp.papers.claims import diverged_at
 from cnndp.report.figures.drawing import STYLE, band, legend_below, mean_and_std, nothing, panels, style
 from cnndp.report.tables import STATISTICS, by_label
+from cnndp.report.verdicts import diverged_at
 from cnndp.runs.experiment import Result
 
 PRIVATE = re.compile(r"(?P<name>.+) \((?P<panel>private, [^)]+)\)")
