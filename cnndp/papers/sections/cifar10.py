@@ -7,8 +7,7 @@ from typing import Any
 
 from cnndp.papers.presets import CIFAR10_PLAIN, LEARNING_RATE, MAX_STEP, MOMENTUM, preset
 from cnndp.papers.sections import p1
-from cnndp.papers.sections.equal import with_rate
-from cnndp.papers.sections.p1 import Labelled
+from cnndp.papers.sections.entries import Entry, Facts, named, with_rate
 from cnndp.training.config import Config
 
 TUNED = {
@@ -25,7 +24,7 @@ BACK: dict[str, dict[str, Any]] = {
     "no momentum": {"momentum": 0.0},
 }
 PUT_BACK: dict[str, Any] = {name: value for change in BACK.values() for name, value in change.items()}
-BESIDE = "(MNIST's constants)"  # ends the labels of runs that no claim is about
+BESIDE = "MNIST's constants"  # of runs that no claim is about
 FACTOR = round(1 / (1 - MOMENTUM))
 
 
@@ -38,15 +37,13 @@ def rates_of(method: str) -> tuple[float, ...]:
     return tuple(round(FACTOR * rate, 6) for rate in RATES) if method in CIFAR10_PLAIN else RATES
 
 
-def cifar10_tuning(dataset: str, num_steps: int) -> Labelled:
+def cifar10_tuning(dataset: str, num_steps: int) -> list[Entry]:
     """Every method that has a rate of its own, with every rate of its grid, on the validation part."""
-    return {
-        f"{label}, rate {rate:g}": with_rate(
-            preset(method, "reconstructed", dataset, num_steps, split="8:2 validation"), rate
-        )
-        for label, method in TUNED.items()
+    return [
+        Entry(name, with_rate(preset(method, "reconstructed", dataset, num_steps, split="8:2 validation"), rate))
+        for name, method in TUNED.items()
         for rate in rates_of(method)
-    }
+    ]
 
 
 def with_mnists_constants(config: Config) -> Config:
@@ -57,19 +54,21 @@ def with_mnists_constants(config: Config) -> Config:
     return config.replace(**changes)
 
 
-def fig09_comparison(dataset: str, num_steps: int) -> Labelled:
+def fig09_comparison(dataset: str, num_steps: int) -> list[Entry]:
     """Fig. 9's runs, and the reference and P1's two methods with MNIST's constants."""
     runs = p1.fig09_comparison(dataset, num_steps)
-    constants = {
-        f"{label} {BESIDE}": with_mnists_constants(runs[label]) for label in ("noise-free", "CNN-DP-GAN-Polyak")
-    }
-    return {**runs, **constants} if dataset == "cifar10" else runs
+    constants = [
+        Entry(name, with_mnists_constants(named(runs)[name].config), Facts(beside=BESIDE))
+        for name in ("noise-free", "CNN-DP-GAN-Polyak")
+    ]
+    return [*runs, *constants] if dataset == "cifar10" else runs
 
 
-def eq01_05_adaptive_noise(dataset: str, num_steps: int) -> Labelled:
+def eq01_05_adaptive_noise(dataset: str, num_steps: int) -> list[Entry]:
     """CNN-DP-GAN, each of CIFAR-10's departures put back alone, and a few of P1's printed choices."""
-    runs = p1.eq01_05_adaptive_noise(dataset, num_steps)
+    runs = named(p1.eq01_05_adaptive_noise(dataset, num_steps))
     base = runs["reconstructed"]
     kept = ("noise on the mean", "learning rate 0.001", "growth 1", "L2 over B", "printed")
-    departures = {label: base.replace(**change) for label, change in BACK.items()} if dataset == "cifar10" else {}
-    return {"reconstructed": base, **departures, **{label: runs[label] for label in kept}}
+    back = BACK if dataset == "cifar10" else {}
+    departures = [Entry(name, base.config.replace(**change)) for name, change in back.items()]
+    return [base, *departures, *(runs[name] for name in kept)]

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnndp.papers.presets import preset
-from cnndp.papers.sections.p1 import Labelled
+from cnndp.papers.sections.entries import Entry, Facts, with_rate
+from cnndp.papers.sections.labels import in_panel
 from cnndp.training.config import Config
 
 RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -58,39 +59,34 @@ TUNED: dict[str, dict[str, float]] = {
 }
 
 
-def with_rate(config: Config, rate: float) -> Config:
-    """Return the config with its one free number set: the rate, or the cap of a Polyak step."""
-    return config.replace(max_step=rate) if config.step == "polyak" else config.replace(learning_rate=rate)
-
-
-def rate_of(config: Config) -> float | None:
-    """Return that number."""
-    return config.max_step if config.step == "polyak" else config.learning_rate
-
-
-def methods(dataset: str, num_steps: int, **changes: Any) -> Labelled:
-    """Return each panel's methods, under "PANEL: METHOD", with the smallest rate of the grid."""
+def methods(dataset: str, num_steps: int, **changes: Any) -> list[Entry]:
+    """Return each panel's methods, with the smallest rate of the grid."""
 
     def run(base: str, own: Mapping[str, Any]) -> Config:
         cap = {"max_step": RATES[0]} if own.get("step") == "polyak" else {}
         return with_rate(preset(base, "reconstructed", dataset, num_steps, **own, **cap, **changes), RATES[0])
 
-    return {f"{panel}: {name}": run(*entry) for panel, rows in PANELS.items() for name, entry in rows.items()}
+    return [
+        Entry(name, run(*entry), Facts(panel=panel)) for panel, rows in PANELS.items() for name, entry in rows.items()
+    ]
 
 
-def equal_terms_tuning(dataset: str, num_steps: int) -> Labelled:
+def equal_terms_tuning(dataset: str, num_steps: int) -> list[Entry]:
     """Every method of both panels with every rate of the grid, on the validation part."""
-    return {
-        f"{label}, rate {rate:g}": with_rate(config, rate)
-        for label, config in methods(dataset, num_steps, split="8:2 validation").items()
+    return [
+        entry._replace(config=with_rate(entry.config, rate))
+        for entry in methods(dataset, num_steps, split="8:2 validation")
         for rate in RATES
-    }
+    ]
 
 
-def equal_terms(dataset: str, num_steps: int) -> Labelled:
+def equal_terms(dataset: str, num_steps: int) -> list[Entry]:
     """Every method of both panels with the rate that tuning chose; an untuned dataset takes MNIST's."""
     chosen = TUNED.get(dataset) or TUNED.get("mnist") or {}
-    return {
-        "noise-free": preset("cnn", "reconstructed", dataset, num_steps),
-        **{label: with_rate(config, chosen.get(label, 0.3)) for label, config in methods(dataset, num_steps).items()},
-    }
+    return [
+        Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps)),
+        *(
+            entry._replace(config=with_rate(entry.config, chosen.get(in_panel(entry), 0.3)))
+            for entry in methods(dataset, num_steps)
+        ),
+    ]

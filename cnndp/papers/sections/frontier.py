@@ -11,12 +11,12 @@ from typing import Any
 from cnndp.data.datasets import CHANNELS
 from cnndp.papers import claims
 from cnndp.papers.presets import preset
-from cnndp.papers.sections.equal import with_rate
-from cnndp.papers.sections.p1 import Labelled
+from cnndp.papers.sections.entries import Entry, target_name, with_rate
 from cnndp.papers.sections.p2 import split_of
-from cnndp.papers.sections.private import name_of
+from cnndp.papers.sections.private import spending
 from cnndp.training.config import Config
 
+LINEAR, CNN = "scattering, linear", "CNN, DP-SGD"
 EPSILONS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 8.0)
 SCATTERING: dict[str, Any] = {
     "method": "scattering_linear",
@@ -73,16 +73,16 @@ def scattering_linear(dataset: str, num_steps: int, epsilon: float, **changes: A
     return Config.from_dict({"dataset": dataset, "num_steps": num_steps, **values, **changes})
 
 
-def frontier(dataset: str, num_steps: int) -> Labelled:
+def frontier(dataset: str, num_steps: int) -> list[Entry]:
     """Every numerical epsilon."""
-    return {f"ε = {epsilon:g}": scattering_linear(dataset, num_steps, epsilon) for epsilon in EPSILONS}
+    return [Entry(LINEAR, scattering_linear(dataset, num_steps, epsilon)) for epsilon in EPSILONS]
 
 
-def frontier_table2(dataset: str, num_steps: int) -> Labelled:
+def frontier_table2(dataset: str, num_steps: int) -> list[Entry]:
     """P1's split, batch size and total of Table II, spent as numerical epsilon."""
     total = claims.total_epsilon(dataset, num_steps)
     own = {"split": "8:2", "batch_size": 250, "learning_rate": TABLE_II_RATE}
-    return {"scattering, linear (private)": scattering_linear(dataset, num_steps, total, **own)}
+    return [Entry(LINEAR, scattering_linear(dataset, num_steps, total, **own))]
 
 
 def cnn(dataset: str, num_steps: int, epsilon: float | None, rate: float, split: str) -> Config:
@@ -95,22 +95,21 @@ def cnn(dataset: str, num_steps: int, epsilon: float | None, rate: float, split:
     return with_rate(preset("dp_sgd", "private", dataset, num_steps, **changes, **target), rate)
 
 
-def frontier_cnn_tuning(dataset: str, num_steps: int) -> Labelled:
+def frontier_cnn_tuning(dataset: str, num_steps: int) -> list[Entry]:
     """P1's network at every target with every rate, on the validation part."""
-    return {
-        f"{name_of('CNN, DP-SGD', epsilon)}, rate {rate:g}": cnn(
-            dataset, num_steps, epsilon, rate, f"{split_of(dataset)} validation"
-        )
+    split = f"{split_of(dataset)} validation"
+    return [
+        spending(CNN, cnn(dataset, num_steps, epsilon, rate, split), epsilon)
         for epsilon in CNN_TARGETS
         for rate in CNN_RATES
-    }
+    ]
 
 
-def frontier_cnn(dataset: str, num_steps: int) -> Labelled:
+def frontier_cnn(dataset: str, num_steps: int) -> list[Entry]:
     """P1's network at every target, each with its tuned rate; an untuned dataset takes MNIST's."""
     rates = CNN_TUNED.get(dataset, CNN_TUNED["mnist"])
-    return {
-        name: cnn(dataset, num_steps, epsilon, rates[name], split_of(dataset))
+    return [
+        spending(CNN, cnn(dataset, num_steps, epsilon, rate, split_of(dataset)), epsilon)
         for epsilon in CNN_TARGETS
-        for name in [name_of("CNN, DP-SGD", epsilon)]
-    }
+        for rate in [rates[f"{CNN} (private, {target_name(epsilon)})"]]
+    ]

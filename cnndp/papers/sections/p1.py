@@ -1,9 +1,10 @@
-"""P1's experiments as data: which runs each figure has, under which labels."""
+"""P1's experiments as data: which runs each figure has."""
 
 from typing import Any
 
 from cnndp.equations.budget import Budget, budget_for_scales, total_epsilon
 from cnndp.papers.presets import MAX_STEP, preset, table_one
+from cnndp.papers.sections.entries import Entry, Facts, named
 from cnndp.training.config import Config
 
 NOISE_FACTOR = 10  # Fig. 7's "noise environment": this many times Table I's scales, on the sum
@@ -13,10 +14,8 @@ THRESHOLDS = (0.01, 0.1, 1.0)  # panels (a), (b), (c) of Fig. 10
 BUDGETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)  # of one step; P1 names only the last
 FEW_BUDGETS = (0.05, 0.5, 5.0)
 
-Labelled = dict[str, Config]
 
-
-def fig07_ablation(dataset: str, num_steps: int) -> Labelled:
+def fig07_ablation(dataset: str, num_steps: int) -> list[Entry]:
     """Fig. 7: five modules and the noise-free reference, and the two that P1's equations define literally.
 
     The noise runs from `NOISE_FACTOR` times Table I's initial scale to as many times its minimum: CNN keeps
@@ -34,19 +33,19 @@ def fig07_ablation(dataset: str, num_steps: int) -> Labelled:
         return preset(method, "reconstructed", dataset, num_steps, **changes)
 
     unallocated = {"total_epsilon": total_epsilon(num_steps, constant)}
-    return {
-        "noise-free": run("cnn"),
-        "CNN": run("cnn_noisy", **unallocated),
-        "CNN+L2": run("cnn_noisy", **unallocated, **l2),
-        "CNN-DP": run("cnn_dp", total_epsilon=total),
-        "CNN-DP+L2": run("cnn_dp", total_epsilon=total, **l2),
-        "CNN-DP-GAN": run("cnn_dp_gan", total_epsilon=total, growth=growth, **l2),
-        "CNN-DP (printed)": preset("cnn_dp", "printed", dataset, num_steps),
-        "CNN-DP-GAN (printed)": preset("cnn_dp_gan", "printed", dataset, num_steps),
-    }
+    return [
+        Entry("noise-free", run("cnn")),
+        Entry("CNN", run("cnn_noisy", **unallocated)),
+        Entry("CNN+L2", run("cnn_noisy", **unallocated, **l2)),
+        Entry("CNN-DP", run("cnn_dp", total_epsilon=total)),
+        Entry("CNN-DP+L2", run("cnn_dp", total_epsilon=total, **l2)),
+        Entry("CNN-DP-GAN", run("cnn_dp_gan", total_epsilon=total, growth=growth, **l2)),
+        Entry("CNN-DP", preset("cnn_dp", "printed", dataset, num_steps)),
+        Entry("CNN-DP-GAN", preset("cnn_dp_gan", "printed", dataset, num_steps)),
+    ]
 
 
-def table1_settings(dataset: str, num_steps: int) -> Labelled:
+def table1_settings(dataset: str, num_steps: int) -> list[Entry]:
     """Table I: the methods as printed, and the two nearest settings that train.
 
     "No clip" drops the clip of 0.002, moves the noise from the mean to the sum and raises the rate to 0.3; "noise
@@ -65,28 +64,29 @@ def table1_settings(dataset: str, num_steps: int) -> Labelled:
         "cnn_dp_gan", "reconstructed", dataset, num_steps, total_epsilon=total(1.0, nominal), growth=growth
     )
     rate = round(100 * (1 - unclipped.momentum), 6)
-    return {
-        "noise-free": preset("cnn", "reconstructed", dataset, num_steps),
-        "CNN-DP (printed)": preset("cnn_dp", "printed", dataset, num_steps),
-        "CNN-DP-GAN (printed)": preset("cnn_dp_gan", "printed", dataset, num_steps),
-        "CNN-DP-GAN-Polyak (printed)": preset("cnn_dp_gan_polyak", "printed", dataset, num_steps),
-        f"no clip, rate {unclipped.learning_rate:g}": unclipped,
-        f"noise in clips, rate {rate:g}": unclipped.replace(
-            clip="batch",
-            clip_norm=clip_norm,
-            nominal_sensitivity=clip_norm,
-            total_epsilon=total(clip_norm, clip_norm),
-            learning_rate=rate,
-        ),
-    }
+    in_clips = unclipped.replace(
+        clip="batch",
+        clip_norm=clip_norm,
+        nominal_sensitivity=clip_norm,
+        total_epsilon=total(clip_norm, clip_norm),
+        learning_rate=rate,
+    )
+    return [
+        Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps)),
+        Entry("CNN-DP", preset("cnn_dp", "printed", dataset, num_steps)),
+        Entry("CNN-DP-GAN", preset("cnn_dp_gan", "printed", dataset, num_steps)),
+        Entry("CNN-DP-GAN-Polyak", preset("cnn_dp_gan_polyak", "printed", dataset, num_steps)),
+        Entry("no clip", unclipped, Facts(variant=f"rate {unclipped.learning_rate:g}")),
+        Entry("noise in clips", in_clips, Facts(variant=f"rate {rate:g}")),
+    ]
 
 
-def eq01_05_adaptive_noise(dataset: str, num_steps: int) -> Labelled:
+def eq01_05_adaptive_noise(dataset: str, num_steps: int) -> list[Entry]:
     """Eq. (1)-(5): CNN-DP-GAN, then each printed choice put back alone, growth ratios and L2 factors."""
     base = preset("cnn_dp_gan", "reconstructed", dataset, num_steps)
     column = table_one(dataset)
     other = "Tanh" if base.activation == "relu" else "ReLU"
-    return {
+    runs = {
         "reconstructed": base,
         "noise on the mean": base.replace(noise_on="mean"),
         "learning rate 0.001": base.replace(learning_rate=column.learning_rate),
@@ -102,9 +102,10 @@ def eq01_05_adaptive_noise(dataset: str, num_steps: int) -> Labelled:
         "Poisson batches": base.replace(sampling="poisson"),
         "printed": preset("cnn_dp_gan", "printed", dataset, num_steps),
     }
+    return [Entry(name, config) for name, config in runs.items()]
 
 
-def eq06_11_polyak(dataset: str, num_steps: int) -> Labelled:
+def eq06_11_polyak(dataset: str, num_steps: int) -> list[Entry]:
     """Eq. (6)-(11): the Polyak step as printed, capped, capped and de-biased, beside fixed rates.
 
     The rates are CNN-DP-GAN's own, a third and a tenth of it; the other cap is 10/3 of the reconstruction's.
@@ -114,7 +115,7 @@ def eq06_11_polyak(dataset: str, num_steps: int) -> Labelled:
     cap = base.max_step or MAX_STEP
     higher = float(f"{cap * 10 / 3:.1g}")
     rates = [float(f"{gan.learning_rate / part:.1g}") for part in (10, 3, 1)]
-    return {
+    runs = {
         "Eq. (10), no cap": base.replace(max_step=None, debias=False),
         f"cap {cap:g}": base.replace(debias=False),
         f"cap {cap:g}, de-biased": base,
@@ -122,59 +123,64 @@ def eq06_11_polyak(dataset: str, num_steps: int) -> Labelled:
         **{f"fixed {rate:g}": gan.replace(learning_rate=rate) for rate in rates},
         "printed": preset("cnn_dp_gan_polyak", "printed", dataset, num_steps),
     }
+    return [Entry(name, config) for name, config in runs.items()]
 
 
-def fig08_loss(dataset: str, num_steps: int) -> Labelled:
+def baselines(dataset: str, num_steps: int) -> list[Entry]:
+    """P1's baselines, each as its own method."""
+    return [Entry(name, preset(method, "reconstructed", dataset, num_steps)) for name, method in BASELINES.items()]
+
+
+def fig08_loss(dataset: str, num_steps: int) -> list[Entry]:
     """Fig. 8: accuracy lost by the baselines and by CNN-DP-GAN against the same network without noise."""
-    runs = {label: preset(method, "reconstructed", dataset, num_steps) for label, method in BASELINES.items()}
-    return {
-        "noise-free": preset("cnn", "reconstructed", dataset, num_steps),
-        **runs,
-        "CNN-DP-GAN": preset("cnn_dp_gan", "reconstructed", dataset, num_steps),
-        "CNN-DP-GAN (printed)": preset("cnn_dp_gan", "printed", dataset, num_steps),
-    }
+    return [
+        Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps)),
+        *baselines(dataset, num_steps),
+        Entry("CNN-DP-GAN", preset("cnn_dp_gan", "reconstructed", dataset, num_steps)),
+        Entry("CNN-DP-GAN", preset("cnn_dp_gan", "printed", dataset, num_steps)),
+    ]
 
 
-def fig09_comparison(dataset: str, num_steps: int) -> Labelled:
+def fig09_comparison(dataset: str, num_steps: int) -> list[Entry]:
     """Fig. 9: final accuracy of the baselines and of the Polyak method at Table II's totals.
 
     CNN-DP-GAN with its fixed rate stands beside them: it tells what the Polyak step adds. Where Table II's
     total is a likely misprint, the printed one is run, too.
     """
-    runs = {label: preset(method, "reconstructed", dataset, num_steps) for label, method in BASELINES.items()}
+    runs = baselines(dataset, num_steps)
     polyak = preset("cnn_dp_gan_polyak", "reconstructed", dataset, num_steps)
     printed = preset("cnn_dp_gan_polyak", "printed", dataset, num_steps)
-    misprinted = {}
+    misprinted = []
     if printed.total_epsilon != polyak.total_epsilon:
         total = printed.total_epsilon
-        misprinted = {
-            f"DP-SGD, total {total:g}": runs["DP-SGD"].replace(total_epsilon=total),
-            f"CNN-DP-GAN-Polyak, total {total:g}": polyak.replace(total_epsilon=total),
-        }
-    return {
-        "noise-free": preset("cnn", "reconstructed", dataset, num_steps),
-        **runs,
-        "CNN-DP-GAN-Polyak": polyak,
-        "CNN-DP-GAN": preset("cnn_dp_gan", "reconstructed", dataset, num_steps),
-        **misprinted,
-        "CNN-DP-GAN-Polyak (printed)": printed,
-    }
+        facts = Facts(variant=f"total {total:g}")
+        misprinted = [
+            Entry(name, config.replace(total_epsilon=total), facts)
+            for name, config in (("DP-SGD", named(runs)["DP-SGD"].config), ("CNN-DP-GAN-Polyak", polyak))
+        ]
+    return [
+        Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps)),
+        *runs,
+        Entry("CNN-DP-GAN-Polyak", polyak),
+        Entry("CNN-DP-GAN", preset("cnn_dp_gan", "reconstructed", dataset, num_steps)),
+        *misprinted,
+        Entry("CNN-DP-GAN-Polyak", printed),
+    ]
 
 
-def fig10_thresholds(dataset: str, num_steps: int, budgets: tuple[float, ...] = BUDGETS) -> Labelled:
+def fig10_thresholds(dataset: str, num_steps: int, budgets: tuple[float, ...] = BUDGETS) -> list[Entry]:
     """Fig. 10: the Polyak method for three thresholds and a grid of budgets, the same in every step.
 
     Printed, Eq. (10) has no place for a threshold, so there is one run a budget.
     """
 
-    def run(reading: str, budget: float, **changes: Any) -> Config:
-        total = budget * num_steps
-        return preset("cnn_dp_gan_polyak", reading, dataset, num_steps, total_epsilon=total, growth=1.0, **changes)
+    def run(reading: str, budget: float, **changes: Any) -> Entry:
+        total, method = budget * num_steps, "cnn_dp_gan_polyak"
+        config = preset(method, reading, dataset, num_steps, total_epsilon=total, growth=1.0, **changes)
+        return Entry("CNN-DP-GAN-Polyak", config, Facts(budget=budget))
 
-    thresholds = {
-        f"threshold {threshold:g}, budget {budget:g}": run("reconstructed", budget, max_step=threshold)
-        for threshold in THRESHOLDS
-        for budget in budgets
-    }
-    printed = {f"budget {budget:g} (printed)": run("printed", budget) for budget in FEW_BUDGETS}
-    return {"noise-free": preset("cnn", "reconstructed", dataset, num_steps), **thresholds, **printed}
+    return [
+        Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps)),
+        *(run("reconstructed", budget, max_step=cap) for cap in THRESHOLDS for budget in budgets),
+        *(run("printed", budget) for budget in FEW_BUDGETS),
+    ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cnndp.papers.sections.p1 import Labelled
+from cnndp.papers.sections.entries import Entry
 from cnndp.training.config import Config
 
 # Sec. IV and Table 1 as the tutorial behind them has it; "printed" takes the text literally.
@@ -27,7 +27,7 @@ def split_of(dataset: str) -> str:
     return "official" if dataset in OFFICIAL else "8:2"
 
 
-def p2_training(dataset: str, num_steps: int) -> Labelled:
+def p2_training(dataset: str, num_steps: int) -> list[Entry]:
     """P2's Tables 2, 3 and Fig. 7: DP-SGD with the tutorial's rate, as printed, and without clip and noise."""
 
     def run(method: str, reading: str, **changes: Any) -> Config:
@@ -35,8 +35,8 @@ def p2_training(dataset: str, num_steps: int) -> Labelled:
         values["split"] = split_of(dataset)
         return Config.from_dict({**values, **changes})
 
-    return {
-        "noise-free": run("cnn", "reconstructed", **NO_NOISE),
-        "DP-SGD": run("dp_sgd", "reconstructed"),
-        "DP-SGD (printed)": run("dp_sgd", "printed", **PRINTED),
-    }
+    return [
+        Entry("noise-free", run("cnn", "reconstructed", **NO_NOISE)),
+        Entry("DP-SGD", run("dp_sgd", "reconstructed")),
+        Entry("DP-SGD", run("dp_sgd", "printed", **PRINTED)),
+    ]

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from cnndp.checks import at_least, one_of
 from cnndp.data.datasets import split_sizes
 from cnndp.papers.presets import METHODS, PRINTED, PRINTED_FIELDS, preset, table_one
-from cnndp.papers.sections import cifar10, equal, p1, p2, private, survive
+from cnndp.papers.sections import cifar10, equal, labels, p1, p2, private, survive
 from cnndp.papers.sections import frontier as front
-from cnndp.papers.sections.p1 import NOISE_FACTOR, NUM_TRAIN, Labelled
+from cnndp.papers.sections.entries import Entry, Facts
+from cnndp.papers.sections.p1 import NOISE_FACTOR, NUM_TRAIN
 from cnndp.training.batches import sampling_prob_for, steps_per_epoch
 from cnndp.training.config import READINGS, Config
 
@@ -17,10 +18,19 @@ __all__ = ["NOISE_FACTOR", "PROFILES", "SECTIONS", "NoRuns", "Options", "Run", "
 
 
 class Run(NamedTuple):
-    """One run of a section and the name it has there; runs that differ in the seed share it."""
+    """One run of a section; runs that differ in the seed alone share all but the config.
+
+    Attributes:
+        label: how it is shown; nobody takes it apart.
+        config: what it is.
+        name: of the method or the idea, without its settings.
+        facts: what the section varies that no field of the config tells.
+    """
 
     label: str
     config: Config
+    name: str
+    facts: Facts = Facts()
 
 
 class Options(NamedTuple):
@@ -61,9 +71,10 @@ class Size(NamedTuple):
 class Section(NamedTuple):
     """One notebook: what it runs, and how much of it."""
 
-    make: Callable[[str, int], Labelled]  # (dataset, T) -> runs by label
+    make: Callable[[str, int], list[Entry]]  # (dataset, T) -> runs
     paper: Size
-    few: Callable[[str, int], Labelled] | None = None  # what the profile "reduced" runs, if not the same
+    few: Callable[[str, int], list[Entry]] | None = None  # what the profile "reduced" runs, if not the same
+    label: Callable[[Entry], str] = labels.plain  # how its runs are shown
     few_steps: int = 300  # and for at most how many steps
     sets: tuple[str, ...] = ()  # fields of Config that the names of its runs state, even where they have one value
     datasets: tuple[str, ...] = ("mnist", "fashion_mnist", "cifar10")  # those that the paper has
@@ -94,10 +105,11 @@ SECTIONS: dict[str, Section] = {
         partial(p1.fig10_thresholds, budgets=p1.FEW_BUDGETS),
         few_steps=60,
         sets=("max_step", "total_epsilon"),
+        label=labels.threshold,
     ),
-    "equal_terms_tuning": Section(equal.equal_terms_tuning, Size((300,), (0,))),
-    "cifar10_tuning": Section(cifar10.cifar10_tuning, Size((100,), (0,)), datasets=("cifar10",)),
-    "equal_terms": Section(equal.equal_terms, Size((300,), FIVE)),
+    "equal_terms_tuning": Section(equal.equal_terms_tuning, Size((300,), (0,)), label=labels.in_panel_tuned),
+    "cifar10_tuning": Section(cifar10.cifar10_tuning, Size((100,), (0,)), datasets=("cifar10",), label=labels.tuned),
+    "equal_terms": Section(equal.equal_terms, Size((300,), FIVE), label=labels.in_panel),
     "p2_table2_fig07": Section(p2.p2_training, Size((4800,), FIVE, 1), datasets=p2.DATASETS),
     "p2_table3": Section(p2.p2_training, Size((720, 4800), FIVE, 1), datasets=p2.DATASETS),
     "private_tuning": Section(
@@ -106,6 +118,7 @@ SECTIONS: dict[str, Section] = {
         partial(private.private_tuning, targets=private.FEW_TARGETS, labels=private.FEW_ROWS),
         few_steps=40,
         sets=SPENDS,
+        label=labels.targeted_tuned,
     ),
     "private_fig07_08": Section(
         private.private_fig07_08,
@@ -113,27 +126,43 @@ SECTIONS: dict[str, Section] = {
         partial(private.private_fig07_08, epsilons=private.EPSILONS[-1:]),
         few_steps=100,
         sets=SPENDS,
+        label=labels.targeted,
     ),
-    "private_fig09": Section(private.private_fig09, Size((300, 600, 1200), THREE), sets=SPENDS),
+    "private_fig09": Section(private.private_fig09, Size((300, 600, 1200), THREE), sets=SPENDS, label=labels.targeted),
     "private_fig10": Section(
         private.private_fig10,
         Size((300,), THREE),
         partial(private.private_fig10, budgets=(p1.FEW_BUDGETS[0], p1.FEW_BUDGETS[-1])),
         few_steps=60,
         sets=(*SPENDS, "max_step"),
+        label=labels.cap,
     ),
-    "frontier": Section(front.frontier, Size((300,), FIVE), sets=SPENDS),
-    "frontier_table2": Section(front.frontier_table2, Size((300, 1200), FIVE), datasets=p2.DATASETS, sets=SPENDS),
-    "frontier_cnn_tuning": Section(front.frontier_cnn_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS),
-    "frontier_cnn": Section(front.frontier_cnn, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS),
-    "survive_tuning": Section(survive.survive_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS),
-    "survive_steps": Section(survive.survive_steps, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS),
-    "survive_cap": Section(survive.survive_cap, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS),
+    "frontier": Section(front.frontier, Size((300,), FIVE), sets=SPENDS, label=labels.epsilon),
+    "frontier_table2": Section(
+        front.frontier_table2, Size((300, 1200), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.valid
+    ),
+    "frontier_cnn_tuning": Section(
+        front.frontier_cnn_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS, label=labels.targeted_tuned
+    ),
+    "frontier_cnn": Section(
+        front.frontier_cnn, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.targeted
+    ),
+    "survive_tuning": Section(
+        survive.survive_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea_tuned
+    ),
+    "survive_steps": Section(
+        survive.survive_steps, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea
+    ),
+    "survive_cap": Section(
+        survive.survive_cap, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea_tuned
+    ),
     "survive_laplace_tuning": Section(
-        survive.survive_laplace_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS
+        survive.survive_laplace_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea_tuned
     ),
-    "survive_laplace": Section(survive.survive_laplace, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS),
-    "private_p2": Section(private.private_p2, Size((720, 4800), THREE), datasets=p2.DATASETS),
+    "survive_laplace": Section(
+        survive.survive_laplace, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea
+    ),
+    "private_p2": Section(private.private_p2, Size((720, 4800), THREE), datasets=p2.DATASETS, label=labels.valid),
 }
 PROFILES = ("small", "reduced", "paper")
 SMALL = Size((60,), (0,))
@@ -169,7 +198,7 @@ def size_of(section: str, options: Options) -> Size:
 
 
 def plan(section: str, options: Options) -> list[Run]:
-    """Return the runs that `section` has under `options`, each label with all its seeds.
+    """Return the runs that `section` has under `options`, each entry with all its seeds.
 
     Where a section has several T, labels name theirs.
 
@@ -188,11 +217,11 @@ def plan(section: str, options: Options) -> list[Run]:
     size = size_of(section, options)
     check_changes(section, options, size)
     runs = [
-        Run(label, own_config(config, options, seed))
-        for label, config in labelled(section, options, size)
-        for seed in size.seeds[: size.num_printed if config.reading == "printed" else None]
-        if options.methods is None or config.method in options.methods
-        if options.readings is None or config.reading in options.readings
+        Run(label, own_config(entry.config, options, seed), entry.name, entry.facts)
+        for label, entry in labelled(section, options, size)
+        for seed in size.seeds[: size.num_printed if entry.config.reading == "printed" else None]
+        if options.methods is None or entry.config.method in options.methods
+        if options.readings is None or entry.config.reading in options.readings
     ]
     if section in ("fig07_ablation", "table1_settings") and options.profile == "paper" and options.num_steps is None:
         runs += rounds_as_epochs(options)
@@ -244,7 +273,7 @@ def check_changes(section: str, options: Options, size: Size) -> None:
     Raises:
         ValueError: the field, what the section has it at, and what to do instead.
     """
-    planned = [config for _, config in labelled(section, options, size)]
+    planned = [entry.config for entry in entries(section, options, size)]
     for name, value in options.changes:
         one_of(Config.__dataclass_fields__, parameter=name)
         found = list(dict.fromkeys(getattr(config, name) for config in planned if takes(config, name)))
@@ -258,18 +287,30 @@ def check_changes(section: str, options: Options, size: Size) -> None:
         )
 
 
-def labelled(section: str, options: Options, size: Size) -> list[tuple[str, Config]]:
-    """Return the labels of a section with their Configs, for each of its T."""
-    entry, several = SECTIONS[section], len(size.num_steps) > 1
-    reduced = options.profile == "reduced"
+def labelled(section: str, options: Options, size: Size) -> list[tuple[str, Entry]]:
+    """Return the entries of a section with their labels, which name T where there are several."""
+    label = SECTIONS[section].label
+    found = entries(section, options, size)
+    if len(size.num_steps) == 1:
+        return [(label(entry), entry) for entry in found]
+    return [(labels.with_length(label(entry), entry), entry) for entry in found]
+
+
+def entries(section: str, options: Options, size: Size) -> list[Entry]:
+    """Return the entries of a section, for each of its T; reduced, those as printed have `PRINTED_STEPS` at most."""
+    entry, reduced = SECTIONS[section], options.profile == "reduced"
     make = entry.few if reduced and entry.few else entry.make
-    rows = []
+    found: dict[Entry, None] = {}
     for num_steps in size.num_steps:
-        for label, config in make(options.dataset, num_steps).items():
-            if reduced and config.reading == "printed" and num_steps > PRINTED_STEPS:
-                config = make(options.dataset, PRINTED_STEPS)[label]
-            rows.append((f"{label}, T = {num_steps}" if several else label, config))
-    return rows
+        printed = (one for one in make(options.dataset, min(num_steps, PRINTED_STEPS)) if is_printed(one))
+        for one in make(options.dataset, num_steps):
+            found[next(printed) if reduced and is_printed(one) else one] = None
+    return list(found)
+
+
+def is_printed(entry: Entry) -> bool:
+    """Return whether a run takes P1's equations literally."""
+    return entry.config.reading == "printed"
 
 
 def rounds_as_epochs(options: Options) -> list[Run]:
@@ -281,4 +322,5 @@ def rounds_as_epochs(options: Options) -> list[Run]:
     batch_size = changes.get("batch_size", column.batch_size)
     num_steps = column.num_rounds * steps_per_epoch(NUM_TRAIN[options.dataset], batch_size)
     config = preset("cnn_dp_gan", "printed", options.dataset, num_steps, **changes)
-    return [Run("CNN-DP-GAN (printed, 100 epochs)", config.replace(seed=(options.seeds or (0,))[0]))]
+    entry = Entry("CNN-DP-GAN", config.replace(seed=(options.seeds or (0,))[0]), Facts(variant="100 epochs"))
+    return [Run(labels.plain(entry), entry.config, entry.name, entry.facts)]

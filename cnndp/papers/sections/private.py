@@ -8,8 +8,8 @@ CIFAR-10's network takes about two seconds a step on one core, so the profile "r
 from typing import Any
 
 from cnndp.papers.presets import preset
-from cnndp.papers.sections.equal import with_rate
-from cnndp.papers.sections.p1 import FEW_BUDGETS, NUM_TRAIN, Labelled
+from cnndp.papers.sections.entries import Entry, Facts, named, target_name, with_rate
+from cnndp.papers.sections.p1 import FEW_BUDGETS, NUM_TRAIN
 from cnndp.papers.sections.p2 import p2_training
 from cnndp.privacy.accounting import laplace_epsilon
 from cnndp.training.config import Config
@@ -40,7 +40,7 @@ LIKE = {
 }
 FEW_ROWS = tuple(label for label in ROWS if label not in LIKE)
 # Chosen on validation images by the section private_tuning; a test compares them with its records. By dataset, then by
-# label as `name_of` makes it.
+# label.
 TUNED: dict[str, dict[str, float]] = {
     "mnist": {
         "DP-SGD (private, ε = 1)": 1.0,
@@ -99,15 +99,6 @@ TUNED: dict[str, dict[str, float]] = {
 }
 
 
-def name_of(label: str, epsilon: float | None) -> str:
-    """Return a label with its numerical epsilon; None stands for Table II's total.
-
-    >>> name_of("DP-SGD", 8.0)
-    'DP-SGD (private, ε = 8)'
-    """
-    return f"{label} (private, {'Table II' if epsilon is None else f'ε = {epsilon:g}'})"
-
-
 def run(label: str, dataset: str, num_steps: int, epsilon: float | None, rate: float, **changes: Any) -> Config:
     """Return one private run; `epsilon=None` spends Table II's total."""
     method, own, _ = ROWS[label]
@@ -120,16 +111,19 @@ def private_tuning(
     num_steps: int,
     targets: tuple[float | None, ...] = TARGETS,
     labels: tuple[str, ...] = tuple(ROWS),
-) -> Labelled:
+) -> list[Entry]:
     """Every method and target with every rate of its grid, on the validation part."""
-    return {
-        f"{name_of(label, epsilon)}, rate {rate:g}": run(
-            label, dataset, num_steps, epsilon, rate, split="8:2 validation"
-        )
+    return [
+        spending(label, run(label, dataset, num_steps, epsilon, rate, split="8:2 validation"), epsilon)
         for epsilon in targets
         for label in labels
         for rate in ROWS[label][2]
-    }
+    ]
+
+
+def spending(name: str, config: Config, epsilon: float | None) -> Entry:
+    """Return a private run with the name of its budget."""
+    return Entry(name, config, Facts(target=target_name(epsilon)))
 
 
 def tuned(label: str, dataset: str, num_steps: int, epsilon: float | None) -> Config:
@@ -138,31 +132,34 @@ def tuned(label: str, dataset: str, num_steps: int, epsilon: float | None) -> Co
     A method or epsilon that was not tuned on a dataset takes the rate of the method `LIKE` it, and that at epsilon 8.
     """
     chosen, like = TUNED.get(dataset, TUNED["mnist"]), LIKE.get(label, label)
-    names = (name_of(label, epsilon), name_of(like, epsilon), name_of(like, EPSILONS[-1]))
+    known = ((label, epsilon), (like, epsilon), (like, EPSILONS[-1]))
+    names = [f"{name} (private, {target_name(target)})" for name, target in known]
     return run(label, dataset, num_steps, epsilon, next(chosen[name] for name in names if name in chosen))
 
 
-def private_fig07_08(dataset: str, num_steps: int, epsilons: tuple[float, ...] = EPSILONS) -> Labelled:
+def private_fig07_08(dataset: str, num_steps: int, epsilons: tuple[float, ...] = EPSILONS) -> list[Entry]:
     """Figs. 7 and 8 under the private reading: every method at every epsilon, and the network without noise."""
-    runs = {
-        name_of(label, epsilon): tuned(label, dataset, num_steps, epsilon) for epsilon in epsilons for label in ROWS
-    }
-    return {"noise-free": preset("cnn", "reconstructed", dataset, num_steps), **runs}
+    return [
+        Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps)),
+        *(spending(name, tuned(name, dataset, num_steps, epsilon), epsilon) for epsilon in epsilons for name in ROWS),
+    ]
 
 
-def private_fig09(dataset: str, num_steps: int) -> Labelled:
+def private_fig09(dataset: str, num_steps: int) -> list[Entry]:
     """Fig. 9 under the private reading: Table II's totals spent as numerical epsilon."""
-    runs = {name_of(label, None): tuned(label, dataset, num_steps, None) for label in IN_FIG09}
-    return {"noise-free": preset("cnn", "reconstructed", dataset, num_steps), **runs}
+    return [
+        Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps)),
+        *(spending(name, tuned(name, dataset, num_steps, None), None) for name in IN_FIG09),
+    ]
 
 
-def private_fig10(dataset: str, num_steps: int, budgets: tuple[float, ...] = FEW_BUDGETS) -> Labelled:
+def private_fig10(dataset: str, num_steps: int, budgets: tuple[float, ...] = FEW_BUDGETS) -> list[Entry]:
     """Fig. 10 under the private reading: a budget for each step, its exact total, and the cap as a threshold.
 
     With Laplace noise the budget of a step is epsilon_t, so the noise multiplier is 1 / epsilon_t; the Gaussian twin
     spends the same exact total. Caps are multiples of the tuned one: a tenth, one, and ten.
     """
-    runs: Labelled = {"noise-free": preset("cnn", "reconstructed", dataset, num_steps)}
+    runs = [Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps))]
     for budget in budgets:
         for label in ("CNN-DP-GAN-Polyak", "CNN-DP-GAN-Polyak, Gaussian"):
             base = tuned(label, dataset, num_steps, EPSILONS[-1])
@@ -172,13 +169,12 @@ def private_fig10(dataset: str, num_steps: int, budgets: tuple[float, ...] = FEW
             noise = noise if base.mechanism == "laplace" else {"target_epsilon": float(f"{exact:.4g}")}
             cap = base.max_step or 1.0
             for factor in CAP_FACTORS:
-                name = f"{label}, cap x {factor:g}, budget {budget:g} (private)"
-                runs[name] = with_rate(base.replace(growth=1.0, **noise), float(f"{factor * cap:.2g}"))
+                config = with_rate(base.replace(growth=1.0, **noise), float(f"{factor * cap:.2g}"))
+                runs.append(Entry(label, config, Facts(budget=budget, cap_factor=factor)))
     return runs
 
 
-def private_p2(dataset: str, num_steps: int) -> Labelled:
+def private_p2(dataset: str, num_steps: int) -> list[Entry]:
     """P2's Table 3 under the private reading: the same noise on Poisson batches, which its accountant assumes."""
-    plain = p2_training(dataset, num_steps)["DP-SGD"]
-    changes = {"reading": "private", "sampling": "poisson"}
-    return {"DP-SGD (private)": plain.replace(**changes)}
+    plain = named(p2_training(dataset, num_steps))["DP-SGD"].config
+    return [Entry("DP-SGD", plain.replace(reading="private", sampling="poisson"))]

@@ -9,9 +9,8 @@ from math import sqrt
 from typing import Any
 
 from cnndp.papers.presets import LOSS_CLIP
-from cnndp.papers.sections.equal import with_rate
+from cnndp.papers.sections.entries import Entry, target_name, with_rate
 from cnndp.papers.sections.frontier import BATCH_SIZE, SCATTERING, scattering_linear
-from cnndp.papers.sections.p1 import Labelled
 from cnndp.papers.sections.p2 import split_of
 from cnndp.training.config import Config
 
@@ -74,15 +73,6 @@ TUNED: dict[str, dict[str, float]] = {
 }
 
 
-def name_of(label: str, epsilon: float) -> str:
-    """Return a label with its numerical epsilon.
-
-    >>> name_of("growth 2", 3.0)
-    'growth 2, ε = 3'
-    """
-    return f"{label}, ε = {epsilon:g}"
-
-
 def base(dataset: str, num_steps: int, epsilon: float, **changes: Any) -> Config:
     """Return the run that all others differ from: a fixed step, the same noise in every step."""
     values = {"batch_size": BATCH_SIZE.get(dataset, 1024), "momentum": 0.0, **changes}
@@ -100,40 +90,36 @@ def row(label: str, dataset: str, num_steps: int, epsilon: float, rate: float, *
     return with_rate(base(dataset, num_steps, epsilon, **own, **changes), rate)
 
 
-def survive_tuning(dataset: str, num_steps: int) -> Labelled:
+def survive_tuning(dataset: str, num_steps: int) -> list[Entry]:
     """Every row with every rate, on the validation part."""
-    return {
-        f"{name_of(label, epsilon)}, rate {rate:g}": row(
-            label, dataset, num_steps, epsilon, rate, **validation(dataset)
-        )
+    return [
+        Entry(name, row(name, dataset, num_steps, epsilon, rate, **validation(dataset)))
         for epsilon in EPSILONS
-        for label in ROWS
+        for name in ROWS
         for rate in RATES
-    }
+    ]
 
 
-def survive_steps(dataset: str, num_steps: int) -> Labelled:
+def survive_steps(dataset: str, num_steps: int) -> list[Entry]:
     """Every row with its tuned rate, and the Polyak steps that have nothing to tune, on test images."""
-    runs = {}
+    runs = []
     for epsilon in EPSILONS:
-        for label in ROWS:
-            name = name_of(label, epsilon)
-            runs[name] = row(label, dataset, num_steps, epsilon, chosen(dataset, name))
-        for label, changes in UNTUNED.items():
-            runs[name_of(label, epsilon)] = base(dataset, num_steps, epsilon, **changes)
+        for name in ROWS:
+            rate = chosen(dataset, f"{name}, {target_name(epsilon)}")
+            runs.append(Entry(name, row(name, dataset, num_steps, epsilon, rate)))
+        for name, changes in UNTUNED.items():
+            runs.append(Entry(name, base(dataset, num_steps, epsilon, **changes)))
     return runs
 
 
-def survive_cap(dataset: str, num_steps: int) -> Labelled:
+def survive_cap(dataset: str, num_steps: int) -> list[Entry]:
     """The de-biased Polyak step with every cap at three epsilons, on the validation part, for Fig. 10's question."""
-    label = "Polyak, cap and de-bias"
-    return {
-        f"{name_of('cap', epsilon)}, rate {rate:g}": row(
-            label, dataset, num_steps, epsilon, rate, **validation(dataset)
-        )
+    step = "Polyak, cap and de-bias"
+    return [
+        Entry("cap", row(step, dataset, num_steps, epsilon, rate, **validation(dataset)))
         for epsilon in CAP_EPSILONS
         for rate in RATES
-    }
+    ]
 
 
 def projected(
@@ -154,37 +140,27 @@ def projected(
     return base(dataset, num_steps, epsilon, **own, **changes)
 
 
-def mixture(mechanism: str, size: int) -> str:
-    """Return the label of a run of `projected`.
-
-    >>> mixture("laplace", 500)
-    'Laplace, d = 500'
-    """
-    return f"{mechanism.title()}, d = {size}"
-
-
-def survive_laplace_tuning(dataset: str, num_steps: int) -> Labelled:
+def survive_laplace_tuning(dataset: str, num_steps: int) -> list[Entry]:
     """Both noises in every dimension with every rate, on the validation part."""
-    return {
-        f"{name_of(mixture(mechanism, size), epsilon)}, rate {rate:g}": projected(
-            mechanism, size, dataset, num_steps, epsilon, rate, **validation(dataset)
-        )
+    own = validation(dataset)
+    return [
+        Entry(mechanism.title(), projected(mechanism, size, dataset, num_steps, epsilon, rate, **own))
         for epsilon in EPSILONS
         for size in DIMENSIONS
         for mechanism, rates in NOISES.items()
         for rate in rates
-    }
+    ]
 
 
-def survive_laplace(dataset: str, num_steps: int) -> Labelled:
+def survive_laplace(dataset: str, num_steps: int) -> list[Entry]:
     """Both noises in every dimension with their tuned rates, on test images."""
-    runs = {}
+    runs = []
     for epsilon in EPSILONS:
         for size in DIMENSIONS:
             for mechanism in NOISES:
-                name = name_of(mixture(mechanism, size), epsilon)
-                rate = chosen(dataset, name)
-                runs[name] = projected(mechanism, size, dataset, num_steps, epsilon, rate)
+                name = mechanism.title()
+                rate = chosen(dataset, f"{name}, d = {size}, {target_name(epsilon)}")
+                runs.append(Entry(name, projected(mechanism, size, dataset, num_steps, epsilon, rate)))
     return runs
 
 
