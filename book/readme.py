@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from cnndp.audit import campaign
-from cnndp.report import findings, tables, verdicts
+from cnndp.report import findings, numbers, verdicts
 from cnndp.runs import store
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -13,9 +13,9 @@ BEGIN, END = "<!-- result card: written by book/readme.py -->", "<!-- end of the
 
 def card() -> str:
     """Return the card in Markdown: how many claims hold, the headline ones, and what no number here means."""
-    frame = verdicts.compare(findings.all_records())
+    frame = verdicts.compare(findings.all_runs())
     detections = campaign.path_for(store.default_root(), "detections")
-    reference = tables.measured(findings.results_of("fig07_ablation", "mnist"), "noise-free", "max")
+    reference = numbers.measured(findings.runs_of("fig07_ablation", "mnist"), "max_test_accuracy", name="noise-free")
     return "\n\n".join(
         [
             f"**{findings.claim_summary(frame)}** What both papers are quoted for, mean ± standard deviation (number "

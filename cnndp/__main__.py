@@ -1,6 +1,7 @@
-"""Command line: `python -m cnndp data | run | sweep | audit | replay | verify | seal | status | bench`."""
+"""Command line: `python -m cnndp data | run | sweep | audit | replay | tune | verify | seal | status | bench`."""
 
 import ast
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import torch
 from cnndp.bench import cost, timing
 from cnndp.data import datasets
 from cnndp.data.formats import FetchError
+from cnndp.papers import tuned
 from cnndp.papers.sections.plan import PROFILES, SECTIONS, NoRuns
-from cnndp.runs import experiment, provenance, replay, seal, store, verify
+from cnndp.runs import experiment, provenance, replay, seal, store, tuning, verify
+from cnndp.runs.frames import frame
 from cnndp.runs.store import RecordError
 from cnndp.training.config import Config
 
@@ -164,6 +167,15 @@ def replay_command(
         sys.exit("replay: nothing to replay" if not stored else 1)
 
 
+@main.command("tune")
+def tune_command() -> None:
+    """Choose every rate again from the records of the tuning sections, and write papers/tuned.json."""
+    text = json.dumps(tuning.tune(), indent=1, ensure_ascii=False) + "\n"
+    changed = not tuned.FILE.exists() or tuned.FILE.read_text(encoding="utf-8") != text
+    store.write_atomically(tuned.FILE, text)
+    click.echo(f"{tuned.FILE.name}: {'written' if changed else 'unchanged'}")
+
+
 @main.command("verify")
 def verify_command() -> None:
     """Check every stored run without training: does each part follow from the others, and is it as sealed?"""
@@ -223,18 +235,8 @@ def status_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def summary(finished: list[experiment.Result]) -> str:
     """Return a table of final test accuracies: mean, standard deviation and number of seeds of each label."""
-    rows = [
-        {
-            "label": result.label,
-            "reading": result.record["config"]["reading"],
-            "steps": result.record["config"]["num_steps"],
-            "test accuracy %": result.record["final"]["test_accuracy"],
-            "status": result.record["status"],
-        }
-        for result in finished
-    ]
-    grouped = pd.DataFrame(rows).groupby(["label", "reading", "steps", "status"], sort=False)
-    return grouped["test accuracy %"].agg(["mean", "std", "count"]).round(2).to_string()
+    grouped = frame(finished).groupby(["label", "reading", "num_steps", "status"], sort=False)
+    return str(grouped["test_accuracy"].agg(["mean", "std", "count"]).round(2).to_string())
 
 
 def parse(parameters: tuple[str, ...]) -> dict[str, Any]:

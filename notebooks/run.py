@@ -30,7 +30,7 @@ from papermill.exceptions import PapermillExecutionError
 from cnndp.__main__ import parse
 from cnndp.checks import at_least, one_of
 from cnndp.data import datasets
-from cnndp.report import tables
+from cnndp.report import numbers
 
 NOTEBOOKS = Path(__file__).resolve().parent
 ROOT = NOTEBOOKS.parent
@@ -193,7 +193,7 @@ def write_toc(entries: list[Entry], base: Path, target: Path) -> None:
     groups: dict[str, list[dict[str, str]]] = {}
     for entry in sorted(entries, key=lambda entry: entry[0] != SHARED):
         path = run_path(*entry)
-        caption = "Mechanisms and their cost" if entry[0] == SHARED else tables.pretty(path.parent.name)
+        caption = "Mechanisms and their cost" if entry[0] == SHARED else numbers.pretty(path.parent.name)
         caption += ", valid guarantees" if entry[1].startswith(VALID) else ""
         groups.setdefault(caption, []).append({"file": path.relative_to(ROOT).with_suffix("").as_posix()})
     toc["parts"][place : place + 1] = [
@@ -218,7 +218,7 @@ def execute_entry(entry: Entry) -> str:
     if dataset == SHARED:
         execute(source, target, parameters, "", "")
     else:
-        execute(source, target, {"dataset": dataset, **parameters}, f"-{name}", f"({tables.pretty(name)})")
+        execute(source, target, {"dataset": dataset, **parameters}, f"-{name}", f"({numbers.pretty(name)})")
     return f"{section} ({name}): done in {time.monotonic() - started:.0f} s"
 
 

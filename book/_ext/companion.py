@@ -1,11 +1,13 @@
 """Sphinx extension of the book: numbers, tables and a footer made from the run records at build time.
 
-- role ``{measured}`section:dataset:label:statistic` ``: one number with spread, an error without records;
+- role ``{measured}`section dataset column=value ... :: statistic` ``: one number with spread, an error without runs;
 - directive ``{comparison}``: the papers' claims beside what was measured, optionally of one section;
 - directive ``{forgeries}``: what notices each forgery, of ``records`` or ``pages``;
 - directive ``{run-statistics}``: what is recorded, how long it took, and what is not yet run.
 """
 
+import shlex
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +19,41 @@ from docutils.parsers.rst.states import Inliner
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 
+from cnndp.__main__ import parse
 from cnndp.papers.sections.plan import SECTIONS
-from cnndp.report import findings, tables, verdicts
-from cnndp.runs import experiment, provenance
+from cnndp.report import findings, numbers, tables, verdicts
+from cnndp.runs import experiment, provenance, store
 
 CHECKS = Path(__file__).resolve().parents[1] / "checks.yml"
 
 
-def parts_of(text: str) -> tuple[str, str, str, str]:
-    """Return section, dataset, label and statistic; a label may hold a colon.
+def parts_of(text: str) -> tuple[str, str, dict[str, Any], str]:
+    """Return section, dataset, columns with their values, and statistic.
 
-    >>> parts_of("equal_terms:mnist:no clip: SGD:final")
-    ('equal_terms', 'mnist', 'no clip: SGD', 'final')
+    >>> parts_of('fig09_comparison mnist name="DP-SGD" num_steps=300 :: test_accuracy')
+    ('fig09_comparison', 'mnist', {'name': 'DP-SGD', 'num_steps': 300}, 'test_accuracy')
     """
-    section, dataset, rest = text.split(":", 2)
-    label, statistic = rest.rsplit(":", 1)
-    return section, dataset, label, statistic
+    asked, separator, statistic = text.partition(" :: ")
+    section, dataset, *conditions = shlex.split(asked)
+    if not separator or not all("=" in condition for condition in conditions):
+        raise ValueError("it must look like 'SECTION DATASET COLUMN=VALUE ... :: STATISTIC'")
+    return section, dataset, parse(tuple(conditions)), statistic.strip()
+
+
+@cache
+def runs_of(section: str, dataset: str, root: Path) -> pd.DataFrame:
+    """Return the runs of a page; a build reads them once, however many numbers it takes from them."""
+    return findings.runs_of(section, dataset)
 
 
 def measured_role(
     name: str, rawtext: str, text: str, lineno: int, inliner: Inliner, options: Any = None, content: Any = None
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-    """Return the number that `text`, "section:dataset:label:statistic", names."""
+    """Return the number that `text` asks for, by column."""
     try:
-        section, dataset, label, statistic = parts_of(text)
-        # Only one label's records are read, unless it has none: then the message lists those that do.
-        results = findings.results_of(section, dataset, label) or findings.results_of(section, dataset)
-        number = tables.measured(results, label, statistic)
-    except (ValueError, KeyError) as error:
+        section, dataset, where, statistic = parts_of(text)
+        number = numbers.measured(runs_of(section, dataset, store.default_root()), statistic, **where)
+    except ValueError as error:
         message = inliner.reporter.error(f"measured {text!r}: {error}", line=lineno)
         return [inliner.problematic(rawtext, rawtext, message)], [message]
     return [nodes.inline(text=number, classes=["measured"])], []
@@ -79,7 +88,7 @@ class ClaimSummary(MarkdownDirective):
 
     def markdown(self) -> str:
         """Return one sentence."""
-        return findings.claim_summary(verdicts.compare(findings.all_records()))
+        return findings.claim_summary(verdicts.compare(findings.all_runs()))
 
 
 class Forgeries(MarkdownDirective):
@@ -121,11 +130,11 @@ def run_statistics() -> str:
         cells.append(
             [
                 f"`{section}`",
-                tables.pretty(dataset),
-                tables.listed(f"{count:,}" for count in steps),
+                numbers.pretty(dataset),
+                numbers.listed(f"{count:,}" for count in steps),
                 f"{rows['recorded'].sum()} of {len(rows)}" if rows["recorded"].any() else "not yet run",
                 f"{rows['seconds'].mean():.0f}" if rows["recorded"].any() else "",
-                tables.listed(rows["device"].dropna()),
+                numbers.listed(rows["device"].dropna()),
             ]
         )
     return tables.table(cells, ("Section", "Dataset", "Steps", "Runs recorded", "Seconds a run", "Device"))

@@ -35,7 +35,8 @@ from cnndp.privacy.composition import condensed
 from cnndp.privacy.curves import epsilon_of
 from cnndp.privacy.ledger import events
 from cnndp.privacy.plan import OverspendError
-from cnndp.report.tables import spread, table
+from cnndp.report.numbers import spread
+from cnndp.report.tables import table
 from cnndp.training.config import Config
 from cnndp.training.intended import intended
 from cnndp.training.loop import TRACE_STEPS

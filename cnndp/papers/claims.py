@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cnndp.papers import p1, p2
+from cnndp.papers.kinds import NOISE_FREE
 from cnndp.papers.p1 import LABELS, SECTION_LABELS
 from cnndp.papers.tables import TABLE_I, TABLE_I_ROWS, TABLE_II
 
@@ -28,11 +29,14 @@ class Stated(NamedTuple):
         value: the number; for an ordering, the labels from worst to best.
         unit: unit of the value.
         kind: "claim", "setting" or "cited"; only claims are compared with runs.
-        statistic: how a run's records give the number, see `run_value`.
+        column: of `runs.frames`, whose value it is, averaged over the runs of a seed; "" where no run gives it.
+        against: what it is a difference to: "" (nothing), `kinds.NOISE_FREE`, `kinds.BEST` or `kinds.WORST`.
+        factor: times which the paper prints it.
         section: the section whose runs test it, "" for none.
         dataset: the dataset it is about, "" for none.
         where: Config fields that select the runs, each a value or a pair (operator, number).
-        note: what to know; opens with "Inconsistent:", "Source:" or "Not testable:" where that is the verdict.
+        fixed: the verdict that holds whatever the runs say, "" where they decide.
+        note: what to know, and the reason of that verdict.
     """
 
     key: str
@@ -42,10 +46,13 @@ class Stated(NamedTuple):
     value: float | tuple[str, ...]
     unit: str = ""
     kind: str = "claim"
-    statistic: str = ""
+    column: str = ""
+    against: str = ""
+    factor: float = 1.0
     section: str = ""
     dataset: str = ""
     where: Mapping[str, object] = {}
+    fixed: str = ""
     note: str = ""
 
 
@@ -151,3 +158,29 @@ def label_of(claim: Stated) -> str:
     """
     own = {**LABELS, **SECTION_LABELS.get(claim.section, {})}
     return next((label for label, where in own.items() if where.items() <= dict(claim.where).items()), "")
+
+
+def numbers_of(section: str, dataset: str) -> list[tuple[Stated, float]]:
+    """Return the claims of a section about one method's number on a dataset, such as P1's mean over T of CDP."""
+    return [
+        (claim, float(claim.value))
+        for claim in claims(section)
+        if claim.dataset == dataset and not isinstance(claim.value, tuple) and claim.against in ("", NOISE_FREE)
+    ]
+
+
+def losses(dataset: str) -> dict[str, dict[str, float]]:
+    """Return the losses that P1 states for a dataset in Fig. 8, by part ("train", "test") and method."""
+    stated: dict[str, dict[str, float]] = {"train": {}, "test": {}}
+    for claim, value in numbers_of("fig08_loss", dataset):
+        stated["train" if claim.column == "train_accuracy" else "test"][label_of(claim)] = value
+    return stated
+
+
+def means(dataset: str) -> dict[str, float]:
+    """Return the means over T that P1 states for a dataset in Fig. 9, by method.
+
+    >>> means("mnist")["CNN-DP-GAN-Polyak"]
+    97.68
+    """
+    return {label_of(claim): value for claim, value in numbers_of("fig09_comparison", dataset)}

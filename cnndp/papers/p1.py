@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cnndp.papers.kinds import BEST, INCONSISTENT, NOISE_FREE, NOT_TESTABLE, WORST
+
 ABOVE_0 = (">", 0)
 
 # The Config fields behind each name the papers use; a pair (operator, number) is a condition.
@@ -32,7 +34,6 @@ SECTION_LABELS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 # Numbers in groups: what the numbers of a group share, then (key, value, what, label, own fields) of each.
-# Notes open with "Inconsistent:", "Source:" or "Not testable:" where that is the verdict whatever the runs say.
 T_EACH = ("in", (300, 600, 1200))
 UNNAMED = "The dataset is not named; read as MNIST."
 
@@ -73,7 +74,7 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
         {
             "place": "Fig. 7, text",
             "unit": "%",
-            "statistic": "max",
+            "column": "max_test_accuracy",
             "section": "fig07_ablation",
             "dataset": "mnist",
             "where": {"num_steps": 600},
@@ -113,7 +114,8 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
         {
             "place": "Fig. 8(a), text",
             "unit": "points",
-            "statistic": "value at 600 (train)",
+            "column": "train_accuracy",
+            "against": NOISE_FREE,
             "section": "fig08_loss",
             "dataset": "mnist",
             "where": {"num_steps": 600},
@@ -141,7 +143,8 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
         {
             "place": "Fig. 8(b), text",
             "unit": "points",
-            "statistic": "value at 600",
+            "column": "test_accuracy",
+            "against": NOISE_FREE,
             "section": "fig08_loss",
             "dataset": "mnist",
             "where": {"num_steps": 600},
@@ -171,7 +174,8 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
                 "",
                 {
                     "place": "Fig. 8, text",
-                    "note": "Inconsistent: CDP is last here and first among them in Fig. 9(a).",
+                    "fixed": INCONSISTENT,
+                    "note": "CDP is last here and first among them in Fig. 9(a).",
                 },
             ),
         ),
@@ -180,7 +184,7 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
         {
             "place": "Fig. 9(a), text",
             "unit": "%",
-            "statistic": "mean over T",
+            "column": "test_accuracy",
             "section": "fig09_comparison",
             "dataset": "mnist",
             "where": {"num_steps": T_EACH},
@@ -205,7 +209,7 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
                 ("DPGDM", "DP-SGD", "CDP"),
                 "order of the baselines, MNIST",
                 "",
-                {"note": "Inconsistent: CDP is first here and last in Fig. 8."},
+                {"fixed": INCONSISTENT, "note": "CDP is first here and last in Fig. 8."},
             ),
         ),
     ),
@@ -216,7 +220,8 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
             "section": "fig09_comparison",
             "dataset": "mnist",
             "where": {"num_steps": T_EACH},
-            "note": "Inconsistent: next to 97.68 % it is MNIST, where Fig. 9(a) has 11.6 to 27.5 points.",
+            "fixed": INCONSISTENT,
+            "note": "Next to 97.68 % it is MNIST, where Fig. 9(a) has 11.6 to 27.5 points.",
         },
         (
             (
@@ -224,14 +229,14 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
                 20,
                 "smallest gain over a baseline",
                 "CNN-DP-GAN-Polyak",
-                {"statistic": "smallest gap"},
+                {"column": "test_accuracy", "against": BEST},
             ),
             (
                 "abstract.gain.high",
                 30,
                 "largest gain over a baseline",
                 "CNN-DP-GAN-Polyak",
-                {"statistic": "largest gap"},
+                {"column": "test_accuracy", "against": WORST},
             ),
         ),
     ),
@@ -252,7 +257,7 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
                 "CNN-DP-GAN-Polyak",
                 {
                     "unit": "%",
-                    "statistic": "mean over T",
+                    "column": "test_accuracy",
                     "note": "Above the private records without extra data.",
                 },
             ),
@@ -261,14 +266,14 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
                 20,
                 "smallest gain over a baseline, CIFAR-10",
                 "CNN-DP-GAN-Polyak",
-                {"statistic": "smallest gap"},
+                {"column": "test_accuracy", "against": BEST},
             ),
             (
                 "fig09.cifar10.gain.high",
                 30,
                 "largest gain over a baseline, CIFAR-10",
                 "CNN-DP-GAN-Polyak",
-                {"statistic": "largest gap"},
+                {"column": "test_accuracy", "against": WORST},
             ),
         ),
     ),
@@ -292,7 +297,7 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
         {
             "place": "Fig. 10, text",
             "unit": "%",
-            "statistic": "final",
+            "column": "test_accuracy",
             "section": "fig10_thresholds",
             "dataset": "mnist",
             "note": UNNAMED,
@@ -305,8 +310,9 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
                 "",
                 {
                     "unit": "epsilon",
-                    "statistic": "",
-                    "note": "Not testable: no accuracy, step or method to compare with is printed.",
+                    "column": "",
+                    "fixed": NOT_TESTABLE,
+                    "note": "No accuracy, step or method to compare with is printed.",
                 },
             ),
             (
@@ -352,7 +358,7 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
                 279.5,
                 "budget at T = 1200 follows Eq. (5), MNIST",
                 "",
-                {"dataset": "mnist", "note": "Inconsistent: Eq. (5) through T = 300 and 600 gives 266.0."},
+                {"dataset": "mnist", "fixed": INCONSISTENT, "note": "Eq. (5) through T = 300 and 600 gives 266.0."},
             ),
             (
                 "table2.fashion_mnist.eq5",
@@ -361,7 +367,8 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
                 "",
                 {
                     "dataset": "fashion_mnist",
-                    "note": "Inconsistent: Eq. (5) through T = 300 and 600 gives 557.0; likely a misprint of 560.",
+                    "fixed": INCONSISTENT,
+                    "note": "Eq. (5) through T = 300 and 600 gives 557.0; likely a misprint of 560.",
                 },
             ),
             (
@@ -369,7 +376,7 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
                 687.6,
                 "budget at T = 1200 follows Eq. (5), CIFAR-10",
                 "",
-                {"dataset": "cifar10", "note": "Inconsistent: Eq. (5) through T = 300 and 600 gives 135.0."},
+                {"dataset": "cifar10", "fixed": INCONSISTENT, "note": "Eq. (5) through T = 300 and 600 gives 135.0."},
             ),
         ),
     ),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnndp.checks import one_of
-from cnndp.papers import claims
+from cnndp.papers import claims, tuned
 from cnndp.papers.tables import TableOne
 from cnndp.training.config import READINGS, Config
 
@@ -21,11 +21,18 @@ GROWTH = 2.0
 
 # CIFAR-10's network hardly trains on the constants above, so every method there has its inputs normalised and its
 # weights drawn by Kaiming's rule, all but DP-SGD and CDP have momentum, and each has a rate (Polyak: a cap) of its
-# own, chosen on validation images by the section cifar10_tuning; a test compares them with its records. DP-SGD and
+# own, chosen on validation images by the section cifar10_tuning (`papers/tuned.json`). DP-SGD and
 # CDP go without momentum because DPGDM is DP-SGD with it.
 CIFAR10: dict[str, Any] = {"normalise": True, "init": "kaiming"}
 CIFAR10_PLAIN = ("dp_sgd", "cdp")
-CIFAR10_RATES = {"cnn_dp_gan": 0.1, "cnn_dp_gan_polyak": 0.1, "dp_sgd": 10.0, "dpgdm": 3.0, "cdp": 10.0}
+# Names in that section; without noise, or with noise alone, a network takes CNN-DP-GAN's.
+CIFAR10_TUNED = {
+    "cnn_dp_gan": "CNN-DP-GAN",
+    "cnn_dp_gan_polyak": "CNN-DP-GAN-Polyak",
+    "dp_sgd": "DP-SGD",
+    "dpgdm": "DPGDM",
+    "cdp": "CDP",
+}
 MOMENTUM = 0.9
 
 CLIPPED_GAUSSIAN = {"mechanism": "gaussian", "clip": "example_l2", "clip_norm": BASELINE_CLIP}
@@ -137,7 +144,7 @@ def reconstructed_values(method: str, colour: bool) -> dict[str, Any]:
     if not colour:
         return values
     # The noise-free network and the two of constant noise take CNN-DP-GAN's rate: a loss is against the same step.
-    rate = CIFAR10_RATES.get(method if method in CIFAR10_RATES else "cnn_dp_gan", 0.1)
+    rate = tuned.rate("cifar10_tuning", "cifar10", CIFAR10_TUNED.get(method, "CNN-DP-GAN")) or 0.1
     momentum = 0.0 if method in CIFAR10_PLAIN else MOMENTUM
     step = {"max_step": rate} if values.get("step") == "polyak" else {"learning_rate": rate}
     return {**values, **CIFAR10, "momentum": momentum, **step}

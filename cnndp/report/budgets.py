@@ -15,7 +15,8 @@ from cnndp.papers import claims
 from cnndp.papers.presets import table_one
 from cnndp.papers.sections.p1 import NUM_TRAIN
 from cnndp.privacy.accounting import laplace_epsilon
-from cnndp.report.tables import pretty, table
+from cnndp.report.numbers import pretty
+from cnndp.report.tables import table
 from cnndp.runs.experiment import check_parameters
 from cnndp.training.batches import steps_per_epoch
 

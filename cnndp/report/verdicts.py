@@ -1,221 +1,106 @@
-"""How the runs compare with what the papers state: the one table everything prints.
-
-A run record is a mapping with "config", "status", "history" and "final", as the results keep it; accuracies are in
-percent.
-"""
-
-from __future__ import annotations
+"""How runs compare with what the papers state: the one table everything prints. Frames are those of `runs.frames`."""
 
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cnndp.papers.claims import STATED, Stated
+from cnndp.papers.kinds import BEST, NOISE_FREE, NOT_TESTABLE, WORST
 from cnndp.papers.p1 import LABELS, SECTION_LABELS
 from cnndp.report.intervals import FEWEST, paired_interval
 
 READINGS = ("printed", "reconstructed", "private")
-
-
 BASELINES = ("DPGDM", "DP-SGD", "CDP")
-
-
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not yet run"
-
-
 TOO_FEW = "too few seeds"
-
-
-INCONSISTENT, NOT_TESTABLE = "inconsistent within the paper", "not testable"
-
-
-MISQUOTED = "inconsistent with its source"
-
-
-Run = Mapping[str, Any]
-
-
-Records = Mapping[str, Sequence[Run]]
-
-
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+ALWAYS = ("train_accuracy", "test_accuracy", "max_test_accuracy")  # columns that every run has a value in
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
-    ">=": lambda value, bound: value >= bound or math.isclose(value, bound),
+    ">=": lambda values, bound: (values >= bound) | (values - bound).abs().lt(1e-9),
     "<": operator.lt,
-    "<=": lambda value, bound: value <= bound or math.isclose(value, bound),
-    "in": lambda value, choices: value in choices,
+    "<=": lambda values, bound: (values <= bound) | (values - bound).abs().lt(1e-9),
+    "in": lambda values, choices: values.isin(choices),
 }
+AVERAGED = ("num_steps", "total_epsilon")  # a condition on these selects several runs of a seed: their mean
+Values = dict[str, pd.Series]  # the statistic by label ("" for a single number), each by seed
 
 
-AVERAGED_FIELDS = (
-    "num_steps",
-    "total_epsilon",
-)  # a condition on these selects several runs of a seed: their mean
+def where_of(claim: Stated, label: str) -> dict[str, Any]:
+    """Return the columns that select the runs of a name that a claim uses."""
+    own = SECTION_LABELS.get(claim.section, {})
+    return {**claim.where, **(own.get(label) or LABELS[label])}
 
 
-def max_accuracy(run: Run) -> float:
-    """Return the highest test accuracy in the history; the final one where the history is empty."""
-    seen = [float(value) for value in run["history"]["test_accuracy"] if value is not None and not math.isnan(value)]
-    return max(seen) if seen else float(run["final"]["test_accuracy"])
+def selected(runs: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the runs that have every value, or meet every condition, of `where`."""
+    for column, wanted in where.items():
+        condition, bound = wanted if isinstance(wanted, tuple) else ("in", (wanted,))
+        runs = runs[runs[column].notna()]
+        runs = runs[OPERATORS[condition](runs[column], bound)]
+    return runs
 
 
-def final_metric(run: Run, metric: str = "test_accuracy") -> float | None:
-    """Return a final metric, else the last of its curve, else None; losses times 100, as P2 prints them.
-
-    A run with a guarantee answers P2's epsilon with its exact one, not with what P2's accountant would have printed.
-    """
-    if metric == "rdp_epsilon" and (exact := run.get("privacy", {}).get("exact_epsilon")) is not None:
-        return float(exact)
-    curve = run["history"].get("loss" if metric == "train_loss" else metric)
-    value = run["final"].get(metric, curve[-1] if curve else None)
-    return None if value is None else float(value) * (100 if metric.endswith("_loss") else 1)
-
-
-def accuracy_at(run: Run, step: int, curve: str = "test_accuracy") -> float | None:
-    """Return the accuracy measured at `step`; a run that diverged before it keeps its final accuracy."""
-    for at, value in zip(run["history"]["step"], run["history"][curve], strict=True):
-        if at == step and value is not None:
-            return float(value)
-    return final_metric(run, curve) if run["status"] == "diverged" else None
-
-
-def accuracy_loss(run: Run, reference: Run | None, step: int, curve: str = "test_accuracy") -> float | None:
-    """Return the points of accuracy that `run` is below the noise-free `reference` at `step`."""
-    ours = accuracy_at(run, step, curve)
-    theirs = None if reference is None else accuracy_at(reference, step, curve)
-    return None if ours is None or theirs is None else theirs - ours
-
-
-def run_value(statistic: str, run: Run, reference: Run | None = None) -> float | None:
-    """Return what `statistic` makes of one run, None where the run does not have it.
-
-    "max", "final" (on the full test set; "final NAME" for another metric), "mean over T" (the final accuracy,
-    which the caller averages), "value at STEP" and "value at STEP (train)" (the accuracy lost against
-    `reference`).
-    """
-    if lost := re.fullmatch(r"value at (\d+)( \(train\))?", statistic):
-        curve = "train_accuracy" if lost[2] else "test_accuracy"
-        return accuracy_loss(run, reference, int(lost[1]), curve)
-    if statistic == "max":
-        return max_accuracy(run)
-    if statistic in ("final", "mean over T"):
-        return final_metric(run)
-    return final_metric(run, statistic.removeprefix("final "))
-
-
-def _is_loss(statistic: str) -> bool:
-    """Tell whether the statistic is an accuracy lost, which is better when smaller."""
-    return statistic.startswith("value at")
-
-
-def _matches(config: Mapping[str, Any], where: Mapping[str, object]) -> bool:
-    """Tell whether a config has every value, or meets every condition, of `where`."""
-    for field, wanted in where.items():
-        value = config.get(field)
-        if value is None:
-            return False
-        if isinstance(wanted, tuple):
-            if not OPERATORS[wanted[0]](value, wanted[1]):
-                return False
-        elif isinstance(wanted, (int, float)):
-            if not math.isclose(value, wanted):
-                return False
-        elif value != wanted:
-            return False
-    return True
-
-
-def _by_seed(runs: Sequence[Run], where: Mapping[str, object]) -> dict[int, dict[tuple[Any, ...], Run]]:
-    """Return the runs that `where` selects, by seed and by the values of the fields it averages over.
+def by_seed(runs: pd.DataFrame, where: Mapping[str, Any], column: str) -> pd.DataFrame:
+    """Return a column of the selected runs, a row a seed and a column a variant: the fields that are averaged over.
 
     Raises:
         ValueError: when nothing tells two runs of a seed apart, since picking one would be a choice.
     """
-    averaged = [field for field in AVERAGED_FIELDS if isinstance(where.get(field), tuple)]
-    table: dict[int, dict[tuple[Any, ...], Run]] = {}
-    for run in runs:
-        config = run["config"]
-        if not _matches(config, where):
-            continue
-        variants = table.setdefault(config["seed"], {})
-        variant = tuple(config[field] for field in averaged)
-        if variant in variants:
-            other = variants[variant]["config"]
-            fields = sorted(name for name in {*config, *other} if config.get(name) != other.get(name))
-            raise ValueError(
-                f"two runs of seed {config['seed']} match {dict(where)} and differ in {fields or 'nothing'}; "
-                "pass one configuration per method and reading"
-            )
-        variants[variant] = run
-    return table
+    averaged = [field for field in AVERAGED if isinstance(where.get(field), tuple)]
+    found = selected(runs, where)
+    twice = found[found.duplicated(["seed", *averaged], keep=False)]
+    if not twice.empty:
+        raise ValueError(
+            f"two runs of seed {twice['seed'].iat[0]} match {dict(where)}: {', '.join(twice['label'].unique()[:2])}; "
+            "pass one configuration per method and reading"
+        )
+    values = found.assign(variant=0) if not averaged else found
+    return values.pivot(index="seed", columns=averaged or "variant", values=column)
 
 
-def _seed_values(
-    statistic: str, where: Mapping[str, object], runs: Sequence[Run], references: Sequence[Run]
-) -> dict[int, float]:
-    """Return the statistic per seed, over the seeds that have every run it needs."""
-    table = _by_seed(runs, where)
+def averages(claim: Stated, where: Mapping[str, Any], runs: pd.DataFrame, references: pd.DataFrame) -> pd.Series:
+    """Return the claim's number per seed, over the seeds that have every run it needs."""
+    table = by_seed(runs, where, claim.column)
+    if claim.against == NOISE_FREE:
+        table = by_seed(references, {**where, "method": "cnn"}, claim.column).reindex_like(table) - table
     steps = where.get("num_steps")
     if isinstance(steps, tuple) and steps[0] == "in":
-        needed = {(num_steps,) for num_steps in steps[1]}
-    else:
-        needed = {variant for variants in table.values() for variant in variants}
-    noise_free = _by_seed(references, {**where, "method": "cnn"}) if _is_loss(statistic) else {}
-    values: dict[int, float] = {}
-    for seed, variants in sorted(table.items()):
-        found = [run_value(statistic, run, noise_free.get(seed, {}).get(key)) for key, run in variants.items()]
-        known = [value for value in found if value is not None]
-        if set(variants) == needed and len(known) == len(needed):
-            values[seed] = float(np.mean(known))
-    return values
+        table = table.reindex(columns=list(steps[1]))
+    return claim.factor * table.dropna().mean(axis="columns")
 
 
-def _gap_values(claim: Stated, runs: Sequence[Run]) -> dict[int, float]:
-    """Return per seed how far the method is above the best ("smallest gap") or worst of the baselines."""
-    best = max if claim.statistic == "smallest gap" else min
-    ours = _seed_values("mean over T", claim.where, runs, ())
-    theirs = [_seed_values("mean over T", {**claim.where, **LABELS[name]}, runs, ()) for name in BASELINES]
-    seeds = [seed for seed in ours if all(seed in values for values in theirs)]
-    return {seed: ours[seed] - best(values[seed] for values in theirs) for seed in seeds}
+def values_of(claim: Stated, runs: pd.DataFrame, references: pd.DataFrame) -> Values:
+    """Return the claim's number by label and seed, from runs of one reading.
 
-
-def values_by_label(claim: Stated, runs: Sequence[Run], references: Sequence[Run] = ()) -> dict[str, dict[int, float]]:
-    """Return the claim's statistic by label ("" for a single number) and seed, from runs of one reading."""
-    if not claim.statistic:
-        return {"": {}}
-    if isinstance(claim.value, tuple):
-        own = SECTION_LABELS.get(claim.section, {})
-        selectors = {label: {**claim.where, **own.get(label, LABELS[label])} for label in claim.value}
-        return {label: _seed_values(claim.statistic, where, runs, references) for label, where in selectors.items()}
-    if claim.statistic.endswith("gap"):
-        return {"": _gap_values(claim, runs)}
-    return {"": _seed_values(claim.statistic, claim.where, runs, references)}
-
-
-def mean_and_std(values: Mapping[int, float]) -> tuple[float, float]:
-    """Return mean and sample standard deviation over seeds, NaN where there is none.
-
-    >>> mean_and_std({0: 96.0, 1: 98.0})  # (98 - 96) / sqrt(2)
-    (97.0, 1.4142135623730951)
+    Args:
+        claim: which.
+        runs: of its section and one reading.
+        references: runs that hold those without noise.
     """
-    data = np.array(list(values.values()), dtype=float)
-    mean = float(data.mean()) if data.size else math.nan
-    return mean, float(data.std(ddof=1)) if data.size > 1 else math.nan
+    if not claim.column:
+        return {"": pd.Series(dtype=float)}
+    if isinstance(claim.value, tuple):
+        return {label: averages(claim, where_of(claim, label), runs, references) for label in claim.value}
+    ours = averages(claim, claim.where, runs, references)
+    if claim.against in (BEST, WORST):
+        theirs = pd.DataFrame({name: averages(claim, where_of(claim, name), runs, references) for name in BASELINES})
+        known = theirs.dropna()
+        ours = (ours - (known.max(axis=1) if claim.against == BEST else known.min(axis=1))).dropna()
+    return {"": ours}
 
 
-def is_above(worse: Mapping[int, float], better: Mapping[int, float]) -> bool | None:
-    """Tell whether `better` is above `worse`.
+def is_above(worse: pd.Series, better: pd.Series) -> bool | None:
+    """Tell whether `better` is above `worse`, both by seed.
 
     It is when the 95 % interval of the mean paired difference lies above 0, which chance alone does in one of 40 cases.
     Seeds that only one side has are left out; fewer than five pairs decide nothing, and return None.
     """
-    pairs = [better[seed] - worse[seed] for seed in sorted(set(worse) & set(better))]
+    pairs = (better - worse).dropna().tolist()
     found = paired_interval(pairs)
     return None if found is None or len(pairs) < FEWEST else found[0] > 0
 
@@ -229,143 +114,129 @@ def tolerance(unit: str, std: float) -> float:
     return max(1.0 if unit in ("%", "points") else 0.005, 0.0 if math.isnan(std) else 2 * std)
 
 
-def verdict(claim: Stated, values: Mapping[str, Mapping[int, float]]) -> str:
-    """Return the verdict on a claim from its values by label and seed (as `values_by_label` gives them)."""
-    openings = {"Inconsistent:": INCONSISTENT, "Source:": MISQUOTED, "Not testable:": NOT_TESTABLE}
-    for opening, fixed in openings.items():
-        if claim.note.startswith(opening):
-            return fixed
-    if not all(values.values()):
+def verdict(claim: Stated, values: Values) -> str:
+    """Return the verdict on a claim from its values by label and seed (as `values_of` gives them)."""
+    if claim.fixed:
+        return claim.fixed
+    if any(found.empty for found in values.values()):
         return NOT_RUN
     if isinstance(claim.value, tuple):
-        sign = -1 if _is_loss(claim.statistic) else 1  # the smaller loss is the better one
-        signed = [{seed: sign * value for seed, value in values[label].items()} for label in claim.value]
-        steps = [is_above(worse, better) for worse, better in pairwise(signed)]
+        sign = -1 if claim.against == NOISE_FREE else 1  # the smaller loss is the better one
+        steps = [is_above(sign * values[worse], sign * values[better]) for worse, better in pairwise(claim.value)]
         if None in steps:
             return TOO_FEW
         # Each neighbouring difference must show by itself, so that there are several does not make it easier.
         return REPRODUCED if all(steps) else NOT_REPRODUCED
-    mean, std = mean_and_std(values[""])
+    mean, std = values[""].mean(), values[""].std()
     close = abs(claim.value - mean) <= tolerance(claim.unit, std) + 1e-9  # room for the rounding of 97.68 - 96.68
     return REPRODUCED if close else NOT_REPRODUCED
 
 
-def diverged_at(runs: Iterable[Run]) -> list[int]:
-    """Return the different steps at which runs diverged, in order; none for runs that finished.
-
-    >>> diverged_at([{"status": "diverged", "final": {"last_step": 16}}, {"status": "finished"}])
-    [16]
-    """
-    return sorted({int(run["final"]["last_step"]) for run in runs if run["status"] == "diverged"})
-
-
-def stopped(claim: Stated, runs: Sequence[Run]) -> str:
+def stopped(claim: Stated, runs: pd.DataFrame) -> str:
     """Return at which steps runs that a claim is about diverged, for a table cell; "" where none did."""
-    own = SECTION_LABELS.get(claim.section, {})
     labels = claim.value if isinstance(claim.value, tuple) else ()
-    selectors = [{**claim.where, **own.get(label, LABELS[label])} for label in labels] or [dict(claim.where)]
-    steps = diverged_at(run for run in runs if any(_matches(run["config"], where) for where in selectors))
+    selectors = [where_of(claim, label) for label in labels] or [dict(claim.where)]
+    ends = [selected(runs, where).query("status == 'diverged'")["last_step"] for where in selectors]
+    steps = sorted(set(pd.concat(ends)))
     return f"; diverged at step {' and '.join(map(str, steps))}" if steps else ""
 
 
-def _describe(values: Mapping[str, Mapping[int, float]]) -> str:
+def describe(values: Values) -> str:
     """Return "mean ± std (n)" for one number, and the mean of each label that was run for an ordering."""
-    if not any(values.values()):
+    known = {label: found for label, found in values.items() if len(found)}
+    if not known:
         return ""
-    count = min(len(seeds) for seeds in values.values() if seeds)
+    count = min(map(len, known.values()))
     if set(values) != {""}:
-        means = {label: mean_and_std(seeds)[0] for label, seeds in values.items() if seeds}
-        return "; ".join(f"{label} {mean:.2f}" for label, mean in means.items()) + f" (n={count})"
-    mean, std = mean_and_std(values[""])
+        return "; ".join(f"{label} {found.mean():.2f}" for label, found in known.items()) + f" (n={count})"
+    mean, std = values[""].mean(), values[""].std()
     return f"{mean:.2f} (n={count})" if math.isnan(std) else f"{mean:.2f} ± {std:.2f} (n={count})"
 
 
-def _row(claim: Stated, runs: Sequence[Run]) -> dict[str, Any]:
+def row(claim: Stated, runs: pd.DataFrame) -> dict[str, Any]:
     """Return the row of `compare` for one claim, from all runs of its section."""
-    own = [run for run in runs if claim.dataset in ("", run["config"]["dataset"])]
-    by_reading = {reading: [run for run in own if run["config"]["reading"] == reading] for reading in READINGS}
-    measured: dict[str, dict[str, dict[int, float]]] = {}
-    for reading, mine in by_reading.items():
-        has_reference = any(run["config"]["method"] == "cnn" for run in mine)
-        measured[reading] = values_by_label(claim, mine, mine if has_reference else by_reading["reconstructed"])
-    deciding = "reconstructed" if all(measured["reconstructed"].values()) else "printed"
-    row: dict[str, Any] = {
-        "key": claim.key,
-        "section": claim.section,
-        "dataset": claim.dataset,
-        "place": claim.place,
-        "what": claim.what,
-        "unit": claim.unit,
-        "paper": " < ".join(claim.value) if isinstance(claim.value, tuple) else float(claim.value),
+    own = runs[runs["dataset"] == claim.dataset] if claim.dataset else runs
+    by_reading = {reading: own[own["reading"] == reading] for reading in READINGS}
+    reference = by_reading["reconstructed"]
+    measured = {
+        reading: values_of(claim, mine, mine if (mine["method"] == "cnn").any() else reference)
+        for reading, mine in by_reading.items()
     }
+    complete = all(len(found) for found in measured["reconstructed"].values())
+    found = verdict(claim, measured["reconstructed" if complete else "printed"])
+    if found == NOT_RUN and claim.column not in ("", *ALWAYS) and len(selected(own, claim.where)):
+        found = NOT_TESTABLE  # a number that a run need not have
+    stated = " < ".join(claim.value) if isinstance(claim.value, tuple) else float(claim.value)
+    described = {name: describe(values) for name, values in measured.items()}
+    numbers: dict[str, Any] = {}
     for reading, values in measured.items():
-        described = _describe(values)
-        row[reading] = described + (stopped(claim, by_reading[reading]) if described else "")
-    for reading, values in measured.items():
-        single = values.get("", {})
-        mean, std = mean_and_std(single)
-        count = min((len(seeds) for seeds in values.values()), default=0)
-        row |= {f"mean_{reading}": mean, f"std_{reading}": std, f"n_{reading}": count}
-    is_number = not isinstance(claim.value, tuple)
-    row["difference"] = row["mean_reconstructed"] - row["paper"] if is_number else math.nan
-    found = verdict(claim, measured[deciding])
-    named_metric = claim.statistic.startswith("final ")  # one that a run need not have
-    was_run = any(_matches(run["config"], claim.where) for run in own)
-    row["verdict"] = NOT_TESTABLE if found == NOT_RUN and named_metric and was_run else found
-    row["note"] = claim.note
-    return row
+        single = values.get("", pd.Series(dtype=float))
+        numbers |= {f"mean_{reading}": single.mean(), f"std_{reading}": single.std()}
+        numbers[f"n_{reading}"] = min(map(len, values.values()), default=0)
+    return {
+        **{name: getattr(claim, name) for name in ("key", "section", "dataset", "place", "what", "unit")},
+        "paper": stated,
+        **{name: text + (stopped(claim, by_reading[name]) if text else "") for name, text in described.items()},
+        **numbers,
+        "difference": math.nan if isinstance(stated, str) else numbers["mean_reconstructed"] - stated,
+        "verdict": found,
+        "note": claim.note,
+    }
 
 
-def compare(records: Records, *, stated: Sequence[Stated] = STATED) -> pd.DataFrame:
+def compare(runs: pd.DataFrame, *, stated: Sequence[Stated] = STATED) -> pd.DataFrame:
     """Return one row per claim: the paper's value, each reading's, the difference and the verdict.
 
     Every run counts, diverged ones with the accuracy they ended at; none is picked. A claim without runs stays,
     as "not yet run"; an ordering with fewer than five seeds in common is "too few seeds". The `reconstructed` reading
     decides where it has runs, else `printed`. A reading without noise-free runs takes its losses against those of
-    `reconstructed`.
+    `reconstructed`. Runs that only stand beside a method's own (`beside`) are left out.
 
     Args:
-        records: the run records of each section, one configuration per method and reading.
+        runs: one configuration per section, method and reading.
         stated: what to compare; settings, cited numbers and claims without a section are skipped.
 
-    >>> frame = compare({})
-    >>> sorted(set(frame["verdict"]))
+    >>> from cnndp.runs.frames import frame
+    >>> found = compare(frame([]))
+    >>> sorted(set(found["verdict"]))
     ['inconsistent with its source', 'inconsistent within the paper', 'not testable', 'not yet run']
     """
     tested = [claim for claim in stated if claim.kind == "claim" and claim.section]
-    return pd.DataFrame([_row(claim, records.get(claim.section, ())) for claim in tested])
+    # P2's epsilon is answered with the exact one where a run has a guarantee, not with what its accountant printed.
+    own = runs[runs["beside"] == ""].assign(epsilon=runs["exact_epsilon"].fillna(runs["rdp_epsilon"]))
+    return pd.DataFrame([row(claim, own[own["section"] == claim.section]) for claim in tested])
 
 
-def _cell(value: object) -> str:
+def as_markdown(verdicts: pd.DataFrame) -> str:
+    """Return the frame of `compare` as a Markdown table, with a column of private runs where there are any.
+
+    >>> from cnndp.papers.claims import claims
+    >>> from cnndp.runs.frames import frame
+    >>> header = as_markdown(compare(frame([]), stated=claims("fig07_ablation")[:1])).splitlines()[0]
+    >>> [cell.strip() for cell in header.strip("|").split("|")]
+    ['where in the paper', 'claim', 'paper', 'printed', 'reconstructed', 'difference', 'verdict']
+    """
+    shown = [reading for reading in READINGS if reading != "private" or (verdicts["private"] != "").any()]
+    units = [
+        f" ({unit})" if unit and isinstance(paper, float) else ""
+        for unit, paper in zip(verdicts["unit"], verdicts["paper"], strict=True)
+    ]
+    cells = pd.DataFrame(
+        {
+            "where in the paper": verdicts["place"],
+            "claim": verdicts["what"] + units,
+            "paper": verdicts["paper"],
+            **{reading: verdicts[reading] for reading in shown},
+            "difference": [number if math.isnan(number) else f"{number:+.2f}" for number in verdicts["difference"]],
+            "verdict": verdicts["verdict"],
+        }
+    ).map(plain)
+    sides = ("left", "left", *("right" for _ in range(len(shown) + 2)), "left")
+    return str(cells.to_markdown(index=False, disable_numparse=True, colalign=sides))
+
+
+def plain(value: object) -> str:
     """Return a value as the text of a table cell that Markdown leaves alone."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:g}"
     return re.sub(r"([|*_`$\\]|<(?! ))", r"\\\1", " ".join(str(value).split()))
-
-
-def as_markdown(frame: pd.DataFrame) -> str:
-    """Return the frame of `compare` as a Markdown table, with a column of private runs where there are any.
-
-    >>> from cnndp.papers.claims import claims
-    >>> print(as_markdown(compare({}, stated=claims("fig07_ablation")[:1])))
-    | where in the paper | claim | paper | printed | reconstructed | difference | verdict |
-    | :-- | :-- | --: | --: | --: | --: | :-- |
-    | Fig. 7, text | highest accuracy of CNN, the worst module (%) | 50.08 |  |  |  | not yet run |
-    """
-    shown = "private" in frame and bool((frame["private"] != "").any())
-    readings = [reading for reading in READINGS if shown or reading != "private"]
-    header = ("where in the paper", "claim", "paper", *readings, "difference", "verdict")
-    lines = ["| " + " | ".join(header) + " |", "| :-- | :-- |" + " --: |" * (len(readings) + 2) + " :-- |"]
-    for row in frame.to_dict("records"):
-        unit = f" ({row['unit']})" if row["unit"] and isinstance(row["paper"], float) else ""
-        difference = "" if math.isnan(row["difference"]) else f"{row['difference']:+.2f}"
-        cells = (
-            row["place"],
-            f"{row['what']}{unit}",
-            row["paper"],
-            *(row[reading] for reading in readings),
-            difference,
-            row["verdict"],
-        )
-        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-    return "\n".join(lines)

@@ -37,7 +37,7 @@ class Experiment(NamedTuple):
 class Result(NamedTuple):
     """One run and its record."""
 
-    label: str
+    run: Run
     record: Record
 
 
@@ -185,15 +185,15 @@ def run(experiment: Experiment) -> list[Result]:
         engine=experiment.engine,
         max_physical_batch=experiment.max_physical_batch,
     )
-    return [Result(planned.label, record) for planned, record in zip(experiment.runs, records, strict=True)]
+    return [Result(planned, record) for planned, record in zip(experiment.runs, records, strict=True)]
 
 
 def stored(experiment: Experiment) -> list[Result]:
     """Return the runs of the experiment that have a record; nothing is trained."""
     return [
-        Result(label, store.load_run(path, config))
-        for label, config in experiment.runs
-        if (path := store.find(experiment.root, config))
+        Result(planned, store.load_run(path, planned.config))
+        for planned in experiment.runs
+        if (path := store.find(experiment.root, planned.config))
     ]
 
 
@@ -314,14 +314,14 @@ def in_turn(configs: Sequence[Config], root: Path) -> Generator[Config]:
 def status(experiment: Experiment) -> list[dict[str, Any]]:
     """Return a row for each run of an experiment: label, seed, and where, how long and how it was made."""
     rows = []
-    for label, config in experiment.runs:
-        path = store.find(experiment.root, config)
+    for run in experiment.runs:
+        config, path = run.config, store.find(experiment.root, run.config)
         made = store.load(path)["provenance"] if path else {}
         rows.append(
             {
                 "section": experiment.section,
                 "dataset": config.dataset,
-                "label": label,
+                "label": run.label,
                 "seed": config.seed,
                 "num_steps": config.num_steps,
                 "recorded": path is not None,

@@ -12,6 +12,7 @@ from cnndp.checks import at_least
 from cnndp.data.datasets import Images
 from cnndp.progress import progress_bar
 from cnndp.runs.experiment import Experiment, Result, load_for
+from cnndp.runs.frames import frame, having
 from cnndp.runs.recording import ledger_columns
 from cnndp.runs.store import Record, RecordError
 from cnndp.training.config import NUMERICS_VERSION, Config
@@ -248,28 +249,27 @@ def verdict(differences: Sequence[Difference]) -> str:
     return "pass" if not differences else f"FAIL: {differences[0]}"
 
 
-def live_check(study: Experiment, results: Sequence[Result], label: str, examples: int = 51_200) -> str:
-    """Train the first run of `label` again here, with a progress bar, and say whether it follows its record.
+def live_check(study: Experiment, results: Sequence[Result], examples: int = 51_200, **where: Any) -> str:
+    """Train a run of a notebook again here, with a progress bar, and say whether it follows its record.
 
-    The answer holds no number that depends on the machine. Without such a label the first run is taken; one with
-    a secret seed cannot be.
+    The answer holds no number that depends on the machine. A run with a secret seed cannot be trained again.
 
     Args:
         study, results: of one notebook.
-        label: which of its runs.
         examples: for how many training examples, in batches: 200 steps of 256; the network for colour images takes
             about ten times as long, so a tenth of them there, 3 steps of CIFAR-10's 1,500.
+        where: columns of `frames.frame` with their values: the first such run is taken, the first of all if none is.
     """
     able = [result for result in results if "not_replayable" not in result.record]
     if not able:
         return f"{NOTHING_TO_REPLAY}: {results[0].record['not_replayable']}"
-    chosen = next((result for result in able if result.label == label), able[0])
-    config = Config.from_dict(chosen.record["config"])
+    chosen = able[next(iter(having(frame(able), where).index), 0)]
+    config = chosen.run.config
     share = 10 if config.model == "cifar_cnn" else 1
     steps = max(1, min(200, examples // (share * config.batch_size), config.num_steps))
     with progress_bar(steps, "step") as bar:
-        bar.set_description(f"live check {chosen.label} s{config.seed}")
+        bar.set_description(f"live check {chosen.run.label} s{config.seed}")
         images = load_for(config, study.source)
         differences = replay(chosen.record, images, steps=steps, on_step=lambda step: bar.update(1))
-    done = f"{chosen.label}, seed {config.seed}: {steps} of {config.num_steps} steps trained again on this machine"
+    done = f"{chosen.run.label}, seed {config.seed}: {steps} of {config.num_steps} steps trained again on this machine"
     return f"{done}: {verdict(differences)}"

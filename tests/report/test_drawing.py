@@ -5,59 +5,59 @@ import io
 import matplotlib as mpl
 import numpy as np
 import pytest
+import rows
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Generator
 
 from cnndp.equations.budget import budget_for_total
 from cnndp.equations.toy import polyak_path
-from cnndp.report.figures import drawing
-from cnndp.runs.experiment import Result
+from cnndp.report.figures import drawing, equations, p1
 
 STEPS = [0, 20, 60]
 
 
-def result(label, final, seed=0, *, steps=STEPS, num_steps=60, step_size=0.3):
+def measured(name, final, seed=0, *, steps=STEPS, num_steps=60):
     accuracies = list(np.linspace(10.0, final, len(steps)))
-    record = {
-        "config": {"num_steps": num_steps, "seed": seed},
-        "status": "finished" if steps[-1] == num_steps else "diverged",
-        "history": {
-            "step": list(steps),
-            "train_accuracy": accuracies,
-            "test_accuracy": accuracies,
-            "step_size": [None, *[step_size] * (len(steps) - 1)],
-        },
-        "final": {"test_accuracy": final, "train_accuracy": final, "last_step": steps[-1]},
+    points = {
+        "iteration": list(steps),
+        "train_accuracy": accuracies,
+        "test_accuracy": accuracies,
+        "step_size": [None, *[0.3] * (len(steps) - 1)],
     }
-    return Result(label, record)
+    status = "finished" if steps[-1] == num_steps else "diverged"
+    return rows.run(name, final, seed, points=points, status=status, last_step=steps[-1], num_steps=num_steps)
 
 
 @pytest.fixture
-def results():
-    return [result("CNN", 50.0), result("CNN", 60.0, 1), result("CNN-DP", 90.0), result("CNN-DP", 96.0, 1)]
+def made():
+    return [measured("CNN", 50.0), measured("CNN", 60.0, 1), measured("CNN-DP", 90.0), measured("CNN-DP", 96.0, 1)]
 
 
-def ablation(results):
-    return drawing.ablation(results, {"CNN": 50.08}, 60)
+def ablation(made):
+    return p1.ablation(rows.history(*made), {"CNN": 50.08}, 60)
 
 
-def schedules(results):
+def schedules(made):
     budgets = {f"r = {r:g}": budget_for_total(72.5, 30, r) for r in (1.0, 2.0)}
-    return drawing.schedules(budgets, 30, 0.5, (2.0, 0.18))
+    return equations.schedules(budgets, 30, 0.5, (2.0, 0.18))
 
 
-def bowl(results):
+def bowl(made):
     paths = {"no noise": polyak_path(5, Generator()), "cap 0.3": polyak_path(5, Generator(), max_step=0.3)}
-    return drawing.bowl_paths(paths)
+    return equations.bowl_paths(paths)
 
 
-def final(results):
-    return drawing.final_accuracies(results)
+def final(made):
+    return drawing.final_accuracies(rows.runs(*made))
 
 
-EVERY_FIGURE = pytest.mark.parametrize("draw", [ablation, schedules, bowl, final, drawing.step_sizes])
-EVERY_CURVE = pytest.mark.parametrize("draw", [ablation, drawing.step_sizes])
+def step_sizes(made):
+    return equations.step_sizes(rows.history(*made))
+
+
+EVERY_FIGURE = pytest.mark.parametrize("draw", [ablation, schedules, bowl, final, step_sizes])
+EVERY_CURVE = pytest.mark.parametrize("draw", [ablation, step_sizes])
 
 
 def legend_of(figure):
@@ -66,8 +66,8 @@ def legend_of(figure):
 
 
 @EVERY_FIGURE
-def test_every_axis_says_what_it_shows(draw, results):
-    figure = draw(results)
+def test_every_axis_says_what_it_shows(draw, made):
+    figure = draw(made)
     for axes in figure.axes:
         assert axes.get_xlabel()
         # The rows of the bars are named one by one; panels that share their axis name it once.
@@ -77,9 +77,9 @@ def test_every_axis_says_what_it_shows(draw, results):
         assert figure.axes[1].get_shared_y_axes().joined(*figure.axes)
 
 
-def test_accuracies_carry_their_unit_and_logarithmic_axes_say_so(results):
-    assert "(%)" in final(results).axes[0].get_xlabel()
-    left, right = drawing.step_sizes(results).axes
+def test_accuracies_carry_their_unit_and_logarithmic_axes_say_so(made):
+    assert "(%)" in final(made).axes[0].get_xlabel()
+    left, right = step_sizes(made).axes
     assert (left.get_yscale(), left.get_ylabel()) == ("log", "step size (log)")
     assert right.get_ylabel() == "accuracy (%)"
 
@@ -88,25 +88,25 @@ def test_accuracies_carry_their_unit_and_logarithmic_axes_say_so(results):
     ("draw", "names"),
     [
         (ablation, ["CNN", "CNN-DP"]),
-        (drawing.step_sizes, ["CNN", "CNN-DP"]),
+        (step_sizes, ["CNN", "CNN-DP"]),
         (schedules, ["r = 1", "r = 2"]),
         (bowl, ["no noise", "cap 0.3"]),
     ],
 )
-def test_every_line_has_its_name_in_the_legend_once(draw, names, results):
-    assert legend_of(draw(results)) == names
+def test_every_line_has_its_name_in_the_legend_once(draw, names, made):
+    assert legend_of(draw(made)) == names
 
 
-def test_the_bars_are_the_means_and_the_dots_the_seeds(results):
-    (axes,) = final(results).axes
+def test_the_bars_are_the_means_and_the_dots_the_seeds(made):
+    (axes,) = final(made).axes
     assert [bar.get_width() for bar in axes.patches] == [55.0, 93.0]
     assert [sorted(line.get_xdata()) for line in axes.lines] == [[50.0, 60.0], [90.0, 96.0]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["CNN", "CNN-DP"]
     assert {text.get_text() for text in axes.texts} == {"55.00", "93.00"}
 
 
-def test_the_curves_are_means_over_seeds(results):
-    left = ablation(results).axes[0]
+def test_the_curves_are_means_over_seeds(made):
+    left = ablation(made).axes[0]
     line = next(line for line in left.lines if line.get_label() == "CNN")
     assert list(line.get_xdata()) == STEPS
     assert list(line.get_ydata()) == [10.0, 32.5, 55.0]
@@ -114,21 +114,21 @@ def test_the_curves_are_means_over_seeds(results):
     assert band.max() == pytest.approx(55 + np.std([50, 60], ddof=1))
 
 
-def test_the_papers_number_is_drawn_where_it_is(results):
-    left = ablation(results).axes[0]
+def test_the_papers_number_is_drawn_where_it_is(made):
+    left = ablation(made).axes[0]
     assert any(set(line.get_ydata()) == {50.08} for line in left.lines)
     assert "P1 CNN 50.08 %" in [text.get_text() for text in left.texts]
 
 
-def test_runs_of_another_length_are_left_out_of_the_ablation(results):
-    assert legend_of(ablation([*results, result("long", 95.0, steps=[0, 500, 900], num_steps=900)])) == [
+def test_runs_of_another_length_are_left_out_of_the_ablation(made):
+    assert legend_of(ablation([*made, measured("long", 95.0, steps=[0, 500, 900], num_steps=900)])) == [
         "CNN",
         "CNN-DP",
     ]
 
 
-def test_the_schedule_is_eq_4_and_eq_3(results):
-    left, right = schedules(results).axes
+def test_the_schedule_is_eq_4_and_eq_3(made):
+    left, right = schedules(made).axes
     epsilons, scales = left.lines[1].get_ydata(), right.lines[1].get_ydata()
     assert sum(epsilons) == pytest.approx(72.5)
     assert epsilons[-1] == pytest.approx(2 * epsilons[0])
@@ -137,9 +137,9 @@ def test_the_schedule_is_eq_4_and_eq_3(results):
 
 @EVERY_CURVE
 @pytest.mark.parametrize("first", [True, False])
-def test_a_seed_that_diverged_is_drawn_with_the_others(draw, first, results):
-    diverged = result("CNN", 11.0, 2, steps=[0, 20])
-    figure = draw([diverged, *results] if first else [*results, diverged])
+def test_a_seed_that_diverged_is_drawn_with_the_others(draw, first, made):
+    diverged = measured("CNN", 11.0, 2, steps=[0, 20])
+    figure = draw([diverged, *made] if first else [*made, diverged])
     assert legend_of(figure) == ["CNN; 1 of 3 diverged, at step 20", "CNN-DP"]
     named = [line for line in figure.axes[1].lines if str(line.get_label()).startswith("CNN;")]
     assert max(max(line.get_xdata()) for line in named) == 60
@@ -148,34 +148,34 @@ def test_a_seed_that_diverged_is_drawn_with_the_others(draw, first, results):
 
 
 @EVERY_CURVE
-def test_one_seed_alone_is_drawn_without_a_warning(draw, results):
-    assert legend_of(draw(results[:1])) == ["CNN"]
+def test_one_seed_alone_is_drawn_without_a_warning(draw, made):
+    assert legend_of(draw(made[:1])) == ["CNN"]
 
 
 @EVERY_FIGURE
-def test_the_same_records_give_the_same_bytes(draw, results):
-    first, second = (drawing.png(draw(results)) for _ in range(2))
+def test_the_same_records_give_the_same_bytes(draw, made):
+    first, second = (drawing.png(draw(made)) for _ in range(2))
     assert first == second
     assert first.startswith(b"\x89PNG")
     assert b"Matplotlib" not in first  # the version would change the bytes of an unchanged figure
 
 
-def test_other_numbers_give_another_picture(results):
-    assert drawing.png(final(results)) != drawing.png(final(results[:3]))
+def test_other_numbers_give_another_picture(made):
+    assert drawing.png(final(made)) != drawing.png(final(made[:3]))
 
 
 @EVERY_FIGURE
-def test_a_picture_is_opaque_and_of_a_readable_size(draw, results):
-    picture = Image.open(io.BytesIO(drawing.png(draw(results)))).convert("RGBA")
+def test_a_picture_is_opaque_and_of_a_readable_size(draw, made):
+    picture = Image.open(io.BytesIO(drawing.png(draw(made)))).convert("RGBA")
     assert 900 <= picture.width <= 2000
     assert 200 <= picture.height <= 1200
     assert picture.getextrema()[3] == (255, 255)
 
 
 @EVERY_FIGURE
-def test_drawing_leaves_the_settings_of_matplotlib_alone(draw, results):
+def test_drawing_leaves_the_settings_of_matplotlib_alone(draw, made):
     before = dict(mpl.rcParams)
-    assert isinstance(draw(results), Figure)
+    assert isinstance(draw(made), Figure)
     assert dict(mpl.rcParams) == before
 
 

@@ -1,43 +1,24 @@
-"""Text from records: every number can be computed by hand, and none appears without a record."""
+"""Text from runs: every number can be computed by hand, and none appears without a run."""
 
 import re
 
+import pandas as pd
 import pytest
+import rows
 
-from cnndp.papers.presets import preset
-from cnndp.report import tables
-from cnndp.runs.experiment import Result, prepare
-
-
-def record(label, final, seed=0, *, train=80.0, curve=None, capped=0, last_step=60, **changes):
-    """Return a result as a finished run would give it, with the numbers that the reports read."""
-    method, reading, fields = "cnn_dp_gan_polyak", changes.pop("reading", "reconstructed"), dict(changes)
-    config = preset(method, reading, "digits", 60, seed=seed, **fields)
-    curve = curve or [10.0, final]
-    content = {
-        "config": config.to_dict(),
-        "digest": config.digest,
-        "status": "finished",
-        "history": {"step": [0, 60], "test_accuracy": curve},
-        "final": {"test_accuracy": final, "train_accuracy": train, "steps_at_cap": capped, "last_step": last_step},
-        "privacy": {"nominal_epsilon": 14.5, "exact_epsilon": None, "no_guarantee": "the loss is used raw"},
-        "provenance": {
-            "commit": "0123456789", "torch": "2.15.0", "device": "CPU (x86_64)", "seconds": 1000.4,
-            "dataset_sha256": "f" * 64,
-        },
-    }  # fmt: skip
-    return Result(label, content)
+from cnndp.report import numbers, pairs, tables
+from cnndp.runs.experiment import prepare
 
 
 @pytest.fixture
-def results():
-    return [
-        record("base", 90.0, 0, curve=[10.0, 95.0, 90.0], capped=30),
-        record("base", 92.0, 1, curve=[10.0, 93.0, 92.0], capped=60),
-        record("printed", 50.0, 0, reading="printed"),
-        record("other", 91.0, 1, capped=15),
-        record("other", 88.0, 0, capped=15),
-    ]
+def runs():
+    return rows.runs(
+        rows.run("base", 90.0, 0, max_test_accuracy=95.0, capped=50.0, digest="first"),
+        rows.run("base", 92.0, 1, max_test_accuracy=93.0, capped=100.0),
+        rows.run("printed", 50.0, 0, reading="printed", max_step=float("nan")),
+        rows.run("other", 91.0, 1, capped=25.0),
+        rows.run("other", 88.0, 0, capped=25.0, digest="last"),
+    )
 
 
 def cells(markdown):
@@ -62,134 +43,159 @@ def cells(markdown):
     ],
 )
 def test_spread_is_mean_deviation_and_number(values, digits, text):
-    assert tables.spread(values, digits) == text
+    assert numbers.spread(values, digits) == text
 
 
 @pytest.mark.parametrize(
-    ("label", "statistic", "text"),
+    ("name", "statistic", "text"),
     [
-        ("base", "final", "91.00 ± 1.41 % (2)"),
-        ("base", "max", "94.00 ± 1.41 % (2)"),
-        ("base", "train", "80.00 ± 0.00 % (2)"),
+        ("base", "test_accuracy", "91.00 ± 1.41 % (2)"),
+        ("base", "max_test_accuracy", "94.00 ± 1.41 % (2)"),
+        ("base", "train_accuracy", "80.00 ± 0.00 % (2)"),
         ("base", "capped", "75.00 ± 35.36 % (2)"),
-        ("printed", "final", "50.00 % (1)"),
+        ("printed", "test_accuracy", "50.00 % (1)"),
     ],
 )
-def test_a_number_for_prose_by_hand(results, label, statistic, text):
-    assert tables.measured(results, label, statistic) == text
+def test_a_number_for_prose_by_hand(runs, name, statistic, text):
+    assert numbers.measured(runs, statistic, name=name) == text
 
 
-def test_a_number_without_records_is_refused(results):
-    with pytest.raises(ValueError, match=r"label='bsae' has no records; known: base, printed, other"):
-        tables.measured(results, "bsae", "final")
-    with pytest.raises(ValueError, match=r"label='base' has no records"):
-        tables.measured([], "base", "final")
+@pytest.mark.parametrize(
+    ("statistic", "where", "message"),
+    [
+        (
+            "test_accuracy",
+            {"name": "bsae"},
+            r"name='bsae' is not known; did you mean 'base'\? Known: base, printed, other",
+        ),
+        ("test_accuracy", {"nmae": "base"}, "column='nmae' is not known; did you mean 'name'"),
+        ("test_accuracy", {"name": "base", "num_steps": 61}, "num_steps=61 has no runs here; pass one of 60"),
+        ("test_acuracy", {"name": "base"}, "statistic='test_acuracy' is not known; did you mean 'test_accuracy'"),
+        ("exact_epsilon", {"name": "base"}, "the records of 'base' hold no exact_epsilon"),
+        ("test_accuracy", {"reading": "reconstructed"}, "selects 2 kinds of run, such as base, other; state name"),
+    ],
+)
+def test_a_number_without_runs_or_of_several_kinds_is_refused(runs, statistic, where, message):
+    with pytest.raises(ValueError, match=message):
+        numbers.measured(runs, statistic, **where)
 
 
-def test_an_unknown_statistic_is_refused(results):
-    with pytest.raises((ValueError, KeyError), match="median"):
-        tables.measured(results, "base", "median")
+def test_no_number_comes_from_no_runs(runs):
+    with pytest.raises(ValueError, match="name='base' has no runs here; pass one of none"):
+        numbers.measured(runs[:0], "test_accuracy", name="base")
 
 
-def test_an_epsilon_for_prose_is_that_of_the_record_or_an_error(results):
-    private = record("valid", 95.0)
-    private.record["privacy"].update(exact_epsilon=0.98912, renyi_epsilon=1.0931)
-    assert tables.measured([private], "valid", "epsilon") == "0.989"
-    assert tables.measured([private], "valid", "renyi") == "1.09"
-    with pytest.raises(ValueError, match="the records of label='base' hold no epsilon of the kind 'epsilon'"):
-        tables.measured(results, "base", "epsilon")
+def test_an_epsilon_for_prose_is_that_of_the_record():
+    private = rows.runs(rows.run("valid", 95.0, exact_epsilon=0.98912, renyi_epsilon=1.0931))
+    assert numbers.measured(private, "exact_epsilon", name="valid") == "0.989"
+    assert numbers.measured(private, "renyi_epsilon", name="valid") == "1.09"
 
 
-def test_the_share_of_capped_steps_is_of_the_steps_that_ran():
-    stopped = record("diverged", 10.0, capped=6, last_step=12)
-    assert tables.measured([stopped], "diverged", "capped") == "50.00 % (1)"
+def test_two_runs_that_diverged_at_one_step_are_two():
+    """One step stands for both, but both are counted."""
+    stopped = {"status": "diverged", "last_step": 12}
+    three = rows.runs(*rows.seeds("a", 10.0, 12.0, **stopped), rows.run("a", 98.0, 2))
+    assert numbers.divergence(three) == "; 2 of 3 diverged, at step 12"
+    assert numbers.measured(three[:1], "test_accuracy", name="a") == "10.00 % (1); diverged at step 12"
 
 
 # Tables
 
 
-def test_the_accuracy_table_has_one_row_a_label_with_numbers_by_hand(results):
-    header, *rows = cells(tables.accuracy_table(results))
+def test_the_accuracy_table_has_one_row_a_label_with_numbers_by_hand(runs):
+    header, *shown = cells(tables.accuracy_table(runs))
     assert header[3:6] == ["Train %", "Highest test %", "Final test %"]
-    assert rows == [
+    assert shown == [
         ["base", "reconstructed", "60", "80.00 ± 0.00 (2)", "94.00 ± 1.41 (2)", "91.00 ± 1.41 (2)", "14.5"],
         ["printed", "printed", "60", "80.00 (1)", "50.00 (1)", "50.00 (1)", "14.5"],
         ["other", "reconstructed", "60", "80.00 ± 0.00 (2)", "89.50 ± 2.12 (2)", "89.50 ± 2.12 (2)", "14.5"],
     ]
 
 
-def test_differences_are_paired_by_seed(results):
+def test_differences_are_paired_by_seed(runs):
     """Seed 0: 88 - 90 = -2; seed 1: 91 - 92 = -1; the records come in another order."""
-    _, *rows = cells(tables.difference_table(results, "base"))
-    assert rows == [
+    _, *shown = cells(pairs.difference_table(runs, name="base"))
+    assert shown == [
         ["base", "91.00 ± 1.41 (2)", ""],
         ["printed", "50.00 (1)", "-40.00 (1)"],
         ["other", "89.50 ± 2.12 (2)", "-1.50 ± 0.71 (2)"],
     ]
 
 
-def test_differences_survive_labels_that_share_no_seed_with_the_base(results):
-    _, *rows = cells(tables.difference_table([*results, record("late", 70.0, 7)], "base"))
-    assert rows[-1][:2] == ["late", "70.00 (1)"]
+def test_differences_survive_labels_that_share_no_seed_with_the_base(runs):
+    _, *shown = cells(pairs.difference_table(pd.concat([runs, rows.runs(rows.run("late", 70.0, 7))]), name="base"))
+    assert shown[-1][:2] == ["late", "70.00 (1)"]
 
 
-def test_differences_to_a_label_that_was_not_run_are_the_plain_table(results):
-    assert tables.difference_table(results, "nothing") == tables.accuracy_table(results)
+def test_differences_to_a_label_that_was_not_run_are_the_plain_table(runs):
+    assert pairs.difference_table(runs, name="nothing") == tables.accuracy_table(runs)
 
 
-def test_the_cap_table_tells_who_has_no_cap(results):
-    _, *rows = cells(tables.cap_table(results))
-    assert rows[0] == ["base", "91.00 ± 1.41 (2)", "75.0 ± 35.4 (2)"]
-    assert rows[1][2] == "no cap"
-    assert rows[2][2] == "25.0 ± 0.0 (2)"
+def test_the_cap_table_tells_who_has_no_cap(runs):
+    _, *shown = cells(tables.cap_table(runs))
+    assert shown[0] == ["base", "91.00 ± 1.41 (2)", "75.0 ± 35.4 (2)"]
+    assert shown[1][2] == "no cap"
+    assert shown[2][2] == "25.0 ± 0.0 (2)"
 
 
 def test_a_bar_in_a_label_does_not_end_a_cell():
     assert cells(tables.table([["a|b", "c"]], ("x", "y")))[1] == ["a\\|b", "c"]
 
 
-def test_a_run_without_noise_shows_a_dash_for_its_total():
-    assert tables.epsilon_of({"privacy": {"nominal_epsilon": None, "exact_epsilon": None}}) == "–"
-    assert tables.epsilon_of({"privacy": {"nominal_epsilon": 90.833333, "exact_epsilon": None}}) == "90.8333"
-    assert tables.epsilon_of({"privacy": {"nominal_epsilon": None, "exact_epsilon": 2.98765}}) == "2.988, numerical"
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ({"nominal_epsilon": None}, "–"),
+        ({"nominal_epsilon": 90.833333}, "90.8333"),
+        ({"exact_epsilon": 2.98765}, "2.988, numerical"),
+    ],
+)
+def test_a_run_shows_what_it_spends_or_a_dash(columns, text):
+    assert numbers.epsilon_of(rows.runs(rows.run("a", **columns)).iloc[0]) == text
 
 
 def test_table_ii_does_not_follow_from_eq_5_by_hand():
     """With a, b the totals at 300 and 600, Eq. (5) at 1200 is 6 b - 8 a."""
-    _, *rows = cells(tables.table_two_check())
-    assert [row[0] for row in rows] == ["MNIST", "Fashion-MNIST", "CIFAR-10"]
-    for row in rows:
+    _, *shown = cells(tables.table_two_check())
+    assert [row[0] for row in shown] == ["MNIST", "Fashion-MNIST", "CIFAR-10"]
+    for row in shown:
         a, b = map(float, row[1].split(","))
         assert float(row[4]) == pytest.approx(6 * b - 8 * a, abs=0.05)
-    assert [row[4:] for row in rows] == [["266.0", "279.5"], ["557.0", "960"], ["135.0", "687.6"]]
+    assert [row[4:] for row in shown] == [["266.0", "279.5"], ["557.0", "960"], ["135.0", "687.6"]]
 
 
 # Notes
 
 
-def test_every_run_without_a_guarantee_is_named_with_the_reason(results):
-    results[2].record["privacy"]["no_guarantee"] = "no noise was added to the gradient"
-    assert tables.guarantee_note(results).splitlines() == [
+def test_every_run_without_a_guarantee_is_named_with_the_reason(runs):
+    runs.loc[runs["name"] == "printed", "no_guarantee"] = "no noise was added to the gradient"
+    assert tables.guarantee_note(runs).splitlines() == [
         "- **No guarantee**: the loss is used raw (base, other).",
         "- **No guarantee**: no noise was added to the gradient (printed).",
     ]
 
 
+def test_a_guarantee_is_stated_with_what_it_covers():
+    private = rows.runs(rows.run("valid", exact_epsilon=2.98765, no_guarantee=None))
+    first, _, covered = tables.guarantee_note(private).splitlines()
+    assert first == "- **Guarantee**: numerical (ε = 2.988, δ = 1e-05) (valid)."
+    assert covered == tables.WHAT_IS_COVERED
+
+
 def test_runs_that_differ_in_their_rate_alone_are_named_once():
-    results = [record(f"CDP, rate {rate}", 90.0) for rate in (1, 3)] + [record("CDP", 90.0)]
-    assert tables.guarantee_note(results) == "- **No guarantee**: the loss is used raw (CDP)."
+    several = rows.runs(*(rows.run("CDP", label=f"CDP, rate {rate}", title="CDP") for rate in (1, 3)))
+    assert tables.guarantee_note(several) == "- **No guarantee**: the loss is used raw (CDP)."
 
 
-def test_a_run_that_has_a_guarantee_is_not_called_one_without(results):
-    results[2].record["privacy"]["no_guarantee"] = None
-    assert "printed" not in tables.guarantee_note(results)
+def test_a_run_that_has_a_guarantee_is_not_called_one_without(runs):
+    runs.loc[runs["name"] == "printed", "no_guarantee"] = None
+    assert "printed" not in tables.guarantee_note(runs)
 
 
-def test_the_source_note_sums_up_where_the_numbers_come_from(results):
-    note = tables.source_note(prepare("fig07_ablation", num_steps=60), results)
-    assert note.startswith("*Source.* records: 5 of section `fig07_ablation` on digits (`")
+def test_the_source_note_sums_up_where_the_numbers_come_from(runs):
+    note = tables.source_note(prepare("fig07_ablation", num_steps=60), runs)
+    assert note.startswith("*Source.* records: 5 of section `fig07_ablation` on digits (`first` to `last`)")
     for fact in (
-        f"`{results[0].record['digest']}` to `{results[-1].record['digest']}`",
         "steps: 60; batch size: 250; seeds: 0, 1;",
         "code: commit `0123456789`, torch 2.15.0;",
         "device: CPU (x86_64);",
@@ -199,25 +205,37 @@ def test_the_source_note_sums_up_where_the_numbers_come_from(results):
         assert fact in note
 
 
-def test_the_verdicts_are_of_this_section_and_dataset(results):
+def test_the_verdicts_are_of_this_section_and_dataset(runs):
     study = prepare("fig07_ablation", num_steps=60)
-    assert tables.verdict_table(study, results) == "P1 states no number for this section on digits."
-    table = tables.verdict_table(prepare("fig07_ablation", dataset="mnist"), [])
+    assert tables.verdict_table(study, runs) == "P1 states no number for this section on digits."
+    table = tables.verdict_table(prepare("fig07_ablation", dataset="mnist"), runs)
     assert "not yet run" in table
     assert "50.08" in table
 
 
-def test_labels_keep_the_order_in_which_they_appear(results):
-    grouped = tables.by_label(results)
-    assert list(grouped) == ["base", "printed", "other"]
-    assert [len(records) for records in grouped.values()] == [2, 1, 2]
+def test_labels_keep_the_order_in_which_they_appear(runs):
+    assert [(label, len(group)) for label, group in tables.by_label(runs)] == [
+        ("base", 2),
+        ("printed", 1),
+        ("other", 2),
+    ]
 
 
 def test_listed_names_each_value_once_in_order():
-    assert tables.listed(["b", "a", "b"]) == "b, a"
+    assert numbers.listed(["b", "a", "b"]) == "b, a"
 
 
-def test_runs_with_other_constants_stand_beside_the_claims_and_decide_none():
-    mine = Result("CNN-DP-GAN-Polyak", {"digest": "a"})
-    other = Result("CNN-DP-GAN-Polyak (MNIST's constants)", {"digest": "b"})
-    assert tables.compared([mine, other]) == [mine.record]
+def test_differences_by_name_are_paired_by_seed_and_length():
+    lengths = rows.runs(
+        *rows.seeds("A", 5.0, 7.0, num_steps=3), rows.run("B", 6.0, 1, num_steps=3), rows.run("B", 1.0, 0, num_steps=9)
+    )
+    assert pairs.pair_note(lengths, "A", "B") == "- A minus B, T = 3: 1.00 points (n = 1: too few for an interval)."
+    assert pairs.pair_note(lengths, "A", "C") == "The runs at hand do not hold both A and C."
+    plain = rows.runs(*rows.seeds("A", 5.0, 5.0), *rows.seeds("B", 6.0, 6.0))
+    assert pairs.pair_note(plain, "A", "B") == "- A minus B: -1.00 points, 95 % interval -1.00 to -1.00 (n = 2)."
+
+
+@pytest.mark.parametrize("other", [{"reading": "printed"}, {"variant": "total 960"}, {"beside": "MNIST's constants"}])
+def test_what_is_printed_or_set_apart_is_no_pair(other):
+    plain = rows.runs(*rows.seeds("A", 5.0, 5.0), *rows.seeds("B", 6.0, 6.0), *rows.seeds("B", 0.0, 0.0, **other))
+    assert pairs.pair_note(plain, "A", "B") == "- A minus B: -1.00 points, 95 % interval -1.00 to -1.00 (n = 2)."

@@ -5,18 +5,11 @@ Its network takes about a second a step on two cores, so the profile "reduced" h
 
 from typing import Any
 
-from cnndp.papers.presets import CIFAR10_PLAIN, LEARNING_RATE, MAX_STEP, MOMENTUM, preset
+from cnndp.papers.presets import CIFAR10_PLAIN, CIFAR10_TUNED, LEARNING_RATE, MAX_STEP, MOMENTUM, preset
 from cnndp.papers.sections import p1
 from cnndp.papers.sections.entries import Entry, Facts, named, with_rate
 from cnndp.training.config import Config
 
-TUNED = {
-    "CNN-DP-GAN": "cnn_dp_gan",
-    "CNN-DP-GAN-Polyak": "cnn_dp_gan_polyak",
-    "DP-SGD": "dp_sgd",
-    "DPGDM": "dpgdm",
-    "CDP": "cdp",
-}
 RATES = (0.03, 0.1, 0.3, 1.0, 3.0)  # with momentum 0.9, which goes ten times as far; without it, ten times these
 BACK: dict[str, dict[str, Any]] = {
     "raw pixels": {"normalise": False},
@@ -41,7 +34,7 @@ def cifar10_tuning(dataset: str, num_steps: int) -> list[Entry]:
     """Every method that has a rate of its own, with every rate of its grid, on the validation part."""
     return [
         Entry(name, with_rate(preset(method, "reconstructed", dataset, num_steps, split="8:2 validation"), rate))
-        for name, method in TUNED.items()
+        for method, name in CIFAR10_TUNED.items()
         for rate in rates_of(method)
     ]
 

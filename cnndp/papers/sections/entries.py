@@ -61,6 +61,11 @@ def target_name(epsilon: float | None) -> str:
     return "Table II" if epsilon is None else f"ε = {epsilon:g}"
 
 
+def spending(name: str, config: Config, epsilon: float | None) -> Entry:
+    """Return a private run with the name of its budget."""
+    return Entry(name, config, Facts(target=target_name(epsilon)))
+
+
 def table_two(dataset: str, num_steps: int) -> float:
     """Return Table II's total, its likely misprint read as it was most likely meant."""
     return claims.total_epsilon(dataset, num_steps)

@@ -8,9 +8,9 @@ validation part of the training images that the tuning runs do not train on.
 from collections.abc import Mapping
 from typing import Any
 
+from cnndp.papers import tuned
 from cnndp.papers.presets import preset
 from cnndp.papers.sections.entries import Entry, Facts, with_rate
-from cnndp.papers.sections.labels import in_panel
 from cnndp.training.config import Config
 
 RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -30,31 +30,6 @@ PANELS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
         "zCDP": ("cdp", {}),
         "growth": ("dp_sgd", {"growth": 2.0}),
         "Polyak": ("dp_sgd", {"growth": 2.0, **POLYAK}),
-    },
-}
-# Chosen on validation images by the section equal_terms_tuning; a test compares them with its records.
-TUNED: dict[str, dict[str, float]] = {
-    "mnist": {
-        "no clip: SGD": 0.3,
-        "no clip: momentum": 0.03,
-        "no clip: growth": 0.3,
-        "no clip: Polyak": 0.3,
-        "clip 0.5: SGD": 1.0,
-        "clip 0.5: momentum": 0.1,
-        "clip 0.5: zCDP": 1.0,
-        "clip 0.5: growth": 1.0,
-        "clip 0.5: Polyak": 1.0,
-    },
-    "fashion_mnist": {
-        "no clip: SGD": 0.3,
-        "no clip: momentum": 0.1,
-        "no clip: growth": 0.3,
-        "no clip: Polyak": 1.0,
-        "clip 0.5: SGD": 3.0,
-        "clip 0.5: momentum": 0.3,
-        "clip 0.5: zCDP": 3.0,
-        "clip 0.5: growth": 3.0,
-        "clip 0.5: Polyak": 3.0,
     },
 }
 
@@ -82,11 +57,11 @@ def equal_terms_tuning(dataset: str, num_steps: int) -> list[Entry]:
 
 def equal_terms(dataset: str, num_steps: int) -> list[Entry]:
     """Every method of both panels with the rate that tuning chose; an untuned dataset takes MNIST's."""
-    chosen = TUNED.get(dataset) or TUNED.get("mnist") or {}
+
+    def chosen(entry: Entry) -> float:
+        return tuned.rate("equal_terms_tuning", dataset, entry.name, panel=entry.facts.panel) or RATES[2]
+
     return [
         Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps)),
-        *(
-            entry._replace(config=with_rate(entry.config, chosen.get(in_panel(entry), 0.3)))
-            for entry in methods(dataset, num_steps)
-        ),
+        *(entry._replace(config=with_rate(entry.config, chosen(entry))) for entry in methods(dataset, num_steps)),
     ]

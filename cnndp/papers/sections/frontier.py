@@ -9,11 +9,10 @@ batches and normalised inputs; its rates are chosen by the section frontier_cnn_
 from typing import Any
 
 from cnndp.data.datasets import CHANNELS
-from cnndp.papers import claims
+from cnndp.papers import claims, tuned
 from cnndp.papers.presets import preset
-from cnndp.papers.sections.entries import Entry, target_name, with_rate
+from cnndp.papers.sections.entries import Entry, spending, target_name, with_rate
 from cnndp.papers.sections.p2 import split_of
-from cnndp.papers.sections.private import spending
 from cnndp.training.config import Config
 
 LINEAR, CNN = "scattering, linear", "CNN, DP-SGD"
@@ -36,21 +35,6 @@ BATCH_SIZE = {"digits": 400}  # elsewhere 4,096
 CNN_TARGETS = (1.0, 3.0, 8.0, None)  # None is Table II's total
 CNN_RATES = (1.0, 2.0, 4.0, 8.0, 16.0)
 CNN_BATCH_SIZE = {"digits": 400}  # elsewhere 1,024
-# By dataset and label: chosen on validation images by the section frontier_cnn_tuning; a test compares them.
-CNN_TUNED: dict[str, dict[str, float]] = {
-    "mnist": {
-        "CNN, DP-SGD (private, ε = 1)": 4.0,
-        "CNN, DP-SGD (private, ε = 3)": 4.0,
-        "CNN, DP-SGD (private, ε = 8)": 4.0,
-        "CNN, DP-SGD (private, Table II)": 8.0,
-    },
-    "fashion_mnist": {
-        "CNN, DP-SGD (private, ε = 1)": 4.0,
-        "CNN, DP-SGD (private, ε = 3)": 4.0,
-        "CNN, DP-SGD (private, ε = 8)": 8.0,
-        "CNN, DP-SGD (private, Table II)": 8.0,
-    },
-}
 
 
 def scattering_linear(dataset: str, num_steps: int, epsilon: float, **changes: Any) -> Config:
@@ -107,9 +91,8 @@ def frontier_cnn_tuning(dataset: str, num_steps: int) -> list[Entry]:
 
 def frontier_cnn(dataset: str, num_steps: int) -> list[Entry]:
     """P1's network at every target, each with its tuned rate; an untuned dataset takes MNIST's."""
-    rates = CNN_TUNED.get(dataset, CNN_TUNED["mnist"])
     return [
         spending(CNN, cnn(dataset, num_steps, epsilon, rate, split_of(dataset)), epsilon)
         for epsilon in CNN_TARGETS
-        for rate in [rates[f"{CNN} (private, {target_name(epsilon)})"]]
+        for rate in [tuned.rate("frontier_cnn_tuning", dataset, CNN, target=target_name(epsilon)) or CNN_RATES[2]]
     ]

@@ -29,29 +29,9 @@ def targeted(entry: Entry) -> str:
     return f"{name} (private, {facts.target})" if facts.target else name
 
 
-def tuned(entry: Entry) -> str:
-    """Return the name with its rate."""
-    return f"{entry.name}{rate(entry)}"
-
-
-def targeted_tuned(entry: Entry) -> str:
-    """Return the name of a private run with its budget and its rate."""
-    return f"{targeted(entry)}{rate(entry)}"
-
-
-def rate(entry: Entry) -> str:
-    """Return how a rate, or a cap, is written behind a name."""
-    return f", rate {rate_of(entry.config):g}"
-
-
 def in_panel(entry: Entry) -> str:
     """Return the name behind that of its panel."""
     return f"{entry.facts.panel}: {entry.name}" if entry.facts.panel else entry.name
-
-
-def in_panel_tuned(entry: Entry) -> str:
-    """Return the same with the rate."""
-    return f"{in_panel(entry)}{rate(entry)}"
 
 
 def threshold(entry: Entry) -> str:
@@ -78,13 +58,21 @@ def epsilon(entry: Entry) -> str:
 
 def idea(entry: Entry) -> str:
     """Return an idea with its dimension, where there is one, and its budget."""
-    size = "" if entry.config.projection is None else f", d = {entry.config.projection}"
-    return f"{entry.name}{size}, {epsilon(entry)}"
+    return f"{sized(entry.name, entry.config.projection)}, {epsilon(entry)}"
 
 
-def idea_tuned(entry: Entry) -> str:
-    """Return the same with the rate."""
-    return f"{idea(entry)}{rate(entry)}"
+def sized(name: str, projection: float | None) -> str:
+    """Return a name with the number of mixtures that a run has.
+
+    >>> sized("Laplace", 20), sized("decayed", None)
+    ('Laplace, d = 20', 'decayed')
+    """
+    return name if projection is None else f"{name}, d = {projection:.0f}"
+
+
+def with_rate(title: str, entry: Entry) -> str:
+    """Return a label with the number that is tuned, where a section tunes it: the rate, or the cap of a Polyak step."""
+    return f"{title}, rate {rate_of(entry.config):g}"
 
 
 def with_length(label: str, entry: Entry) -> str:

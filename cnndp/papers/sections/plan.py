@@ -21,15 +21,19 @@ class Run(NamedTuple):
     """One run of a section; runs that differ in the seed alone share all but the config.
 
     Attributes:
+        section: where it is from.
         label: how it is shown; nobody takes it apart.
-        config: what it is.
+        title: the same without the rate, where the section tries several.
         name: of the method or the idea, without its settings.
+        config: what it is.
         facts: what the section varies that no field of the config tells.
     """
 
+    section: str
     label: str
-    config: Config
+    title: str
     name: str
+    config: Config
     facts: Facts = Facts()
 
 
@@ -75,6 +79,7 @@ class Section(NamedTuple):
     paper: Size
     few: Callable[[str, int], list[Entry]] | None = None  # what the profile "reduced" runs, if not the same
     label: Callable[[Entry], str] = labels.plain  # how its runs are shown
+    tuned: bool = False  # whether its runs try several rates, and are shown with theirs
     few_steps: int = 300  # and for at most how many steps
     sets: tuple[str, ...] = ()  # fields of Config that the names of its runs state, even where they have one value
     datasets: tuple[str, ...] = ("mnist", "fashion_mnist", "cifar10")  # those that the paper has
@@ -107,8 +112,8 @@ SECTIONS: dict[str, Section] = {
         sets=("max_step", "total_epsilon"),
         label=labels.threshold,
     ),
-    "equal_terms_tuning": Section(equal.equal_terms_tuning, Size((300,), (0,)), label=labels.in_panel_tuned),
-    "cifar10_tuning": Section(cifar10.cifar10_tuning, Size((100,), (0,)), datasets=("cifar10",), label=labels.tuned),
+    "equal_terms_tuning": Section(equal.equal_terms_tuning, Size((300,), (0,)), label=labels.in_panel, tuned=True),
+    "cifar10_tuning": Section(cifar10.cifar10_tuning, Size((100,), (0,)), datasets=("cifar10",), tuned=True),
     "equal_terms": Section(equal.equal_terms, Size((300,), FIVE), label=labels.in_panel),
     "p2_table2_fig07": Section(p2.p2_training, Size((4800,), FIVE, 1), datasets=p2.DATASETS),
     "p2_table3": Section(p2.p2_training, Size((720, 4800), FIVE, 1), datasets=p2.DATASETS),
@@ -118,7 +123,8 @@ SECTIONS: dict[str, Section] = {
         partial(private.private_tuning, targets=private.FEW_TARGETS, labels=private.FEW_ROWS),
         few_steps=40,
         sets=SPENDS,
-        label=labels.targeted_tuned,
+        label=labels.targeted,
+        tuned=True,
     ),
     "private_fig07_08": Section(
         private.private_fig07_08,
@@ -142,22 +148,32 @@ SECTIONS: dict[str, Section] = {
         front.frontier_table2, Size((300, 1200), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.valid
     ),
     "frontier_cnn_tuning": Section(
-        front.frontier_cnn_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS, label=labels.targeted_tuned
+        front.frontier_cnn_tuning,
+        Size((300,), (0,)),
+        datasets=p2.DATASETS,
+        sets=SPENDS,
+        label=labels.targeted,
+        tuned=True,
     ),
     "frontier_cnn": Section(
         front.frontier_cnn, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.targeted
     ),
     "survive_tuning": Section(
-        survive.survive_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea_tuned
+        survive.survive_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea, tuned=True
     ),
     "survive_steps": Section(
         survive.survive_steps, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea
     ),
     "survive_cap": Section(
-        survive.survive_cap, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea_tuned
+        survive.survive_cap, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea, tuned=True
     ),
     "survive_laplace_tuning": Section(
-        survive.survive_laplace_tuning, Size((300,), (0,)), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea_tuned
+        survive.survive_laplace_tuning,
+        Size((300,), (0,)),
+        datasets=p2.DATASETS,
+        sets=SPENDS,
+        label=labels.idea,
+        tuned=True,
     ),
     "survive_laplace": Section(
         survive.survive_laplace, Size((300,), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.idea
@@ -165,8 +181,15 @@ SECTIONS: dict[str, Section] = {
     "private_p2": Section(private.private_p2, Size((720, 4800), THREE), datasets=p2.DATASETS, label=labels.valid),
 }
 PROFILES = ("small", "reduced", "paper")
+IN_BOOK = {"cifar10": "reduced"}  # the size at which the book shows a dataset; "paper" where none is named
+FULL = ("cifar10_tuning", "frontier")  # but these are shown at "paper" size on every dataset
 SMALL = Size((60,), (0,))
 PRINTED_STEPS = 100  # of the printed reading in the profile "reduced"
+
+
+def book_profile(section: str, dataset: str) -> str:
+    """Return the size at which the book shows a section on a dataset."""
+    return "paper" if section in FULL else IN_BOOK.get(dataset, "paper")
 
 
 class NoRuns(ValueError):
@@ -217,14 +240,14 @@ def plan(section: str, options: Options) -> list[Run]:
     size = size_of(section, options)
     check_changes(section, options, size)
     runs = [
-        Run(label, own_config(entry.config, options, seed), entry.name, entry.facts)
-        for label, entry in labelled(section, options, size)
+        run_of(section, entry, own_config(entry.config, options, seed), len(size.num_steps) > 1)
+        for entry in entries(section, options, size)
         for seed in size.seeds[: size.num_printed if entry.config.reading == "printed" else None]
         if options.methods is None or entry.config.method in options.methods
         if options.readings is None or entry.config.reading in options.readings
     ]
     if section in ("fig07_ablation", "table1_settings") and options.profile == "paper" and options.num_steps is None:
-        runs += rounds_as_epochs(options)
+        runs += rounds_as_epochs(section, options)
     if not runs:
         raise NoRuns(
             f"methods={options.methods} with readings={options.readings} leave no run in section {section!r}; "
@@ -287,13 +310,13 @@ def check_changes(section: str, options: Options, size: Size) -> None:
         )
 
 
-def labelled(section: str, options: Options, size: Size) -> list[tuple[str, Entry]]:
-    """Return the entries of a section with their labels, which name T where there are several."""
-    label = SECTIONS[section].label
-    found = entries(section, options, size)
-    if len(size.num_steps) == 1:
-        return [(label(entry), entry) for entry in found]
-    return [(labels.with_length(label(entry), entry), entry) for entry in found]
+def run_of(section: str, entry: Entry, config: Config, several: bool) -> Run:
+    """Return the run of an entry with its labels, which name T where a section has several."""
+    title = SECTIONS[section].label(entry)
+    label = labels.with_rate(title, entry) if SECTIONS[section].tuned else title
+    if several:
+        title, label = (labels.with_length(text, entry) for text in (title, label))
+    return Run(section, label, title, entry.name, config, entry.facts)
 
 
 def entries(section: str, options: Options, size: Size) -> list[Entry]:
@@ -313,7 +336,7 @@ def is_printed(entry: Entry) -> bool:
     return entry.config.reading == "printed"
 
 
-def rounds_as_epochs(options: Options) -> list[Run]:
+def rounds_as_epochs(section: str, options: Options) -> list[Run]:
     """Return Table I's 100 rounds read as epochs, one seed, as printed: the longest literal reading."""
     wanted = "cnn_dp_gan" in (options.methods or METHODS) and "printed" in (options.readings or READINGS)
     if options.dataset not in NUM_TRAIN or not wanted:
@@ -323,4 +346,4 @@ def rounds_as_epochs(options: Options) -> list[Run]:
     num_steps = column.num_rounds * steps_per_epoch(NUM_TRAIN[options.dataset], batch_size)
     config = preset("cnn_dp_gan", "printed", options.dataset, num_steps, **changes)
     entry = Entry("CNN-DP-GAN", config.replace(seed=(options.seeds or (0,))[0]), Facts(variant="100 epochs"))
-    return [Run(labels.plain(entry), entry.config, entry.name, entry.facts)]
+    return [run_of(section, entry, entry.config, several=False)]

@@ -7,8 +7,9 @@ CIFAR-10's network takes about two seconds a step on one core, so the profile "r
 
 from typing import Any
 
+from cnndp.papers import tuned as tuning
 from cnndp.papers.presets import preset
-from cnndp.papers.sections.entries import Entry, Facts, named, target_name, with_rate
+from cnndp.papers.sections.entries import Entry, Facts, named, spending, target_name, with_rate
 from cnndp.papers.sections.p1 import FEW_BUDGETS, NUM_TRAIN
 from cnndp.papers.sections.p2 import p2_training
 from cnndp.privacy.accounting import laplace_epsilon
@@ -39,64 +40,6 @@ LIKE = {
     "CNN-DP-GAN-Polyak": "CNN-DP",
 }
 FEW_ROWS = tuple(label for label in ROWS if label not in LIKE)
-# Chosen on validation images by the section private_tuning; a test compares them with its records. By dataset, then by
-# label.
-TUNED: dict[str, dict[str, float]] = {
-    "mnist": {
-        "DP-SGD (private, ε = 1)": 1.0,
-        "DPGDM (private, ε = 1)": 0.1,
-        "CNN-DP-GAN, Gaussian (private, ε = 1)": 1.0,
-        "CNN-DP-GAN-Polyak, Gaussian (private, ε = 1)": 1.0,
-        "CNN-DP (private, ε = 1)": 0.03,
-        "CNN-DP-GAN (private, ε = 1)": 0.03,
-        "CNN-DP-GAN-Polyak (private, ε = 1)": 0.03,
-        "DP-SGD (private, ε = 8)": 3.0,
-        "DPGDM (private, ε = 8)": 0.3,
-        "CNN-DP-GAN, Gaussian (private, ε = 8)": 3.0,
-        "CNN-DP-GAN-Polyak, Gaussian (private, ε = 8)": 3.0,
-        "CNN-DP (private, ε = 8)": 0.1,
-        "CNN-DP-GAN (private, ε = 8)": 0.1,
-        "CNN-DP-GAN-Polyak (private, ε = 8)": 0.1,
-        "DP-SGD (private, Table II)": 3.0,
-        "DPGDM (private, Table II)": 1.0,
-        "CNN-DP-GAN, Gaussian (private, Table II)": 3.0,
-        "CNN-DP-GAN-Polyak, Gaussian (private, Table II)": 3.0,
-        "CNN-DP (private, Table II)": 0.3,
-        "CNN-DP-GAN (private, Table II)": 0.3,
-        "CNN-DP-GAN-Polyak (private, Table II)": 0.3,
-    },
-    "fashion_mnist": {
-        "DP-SGD (private, ε = 1)": 3.0,
-        "DPGDM (private, ε = 1)": 0.3,
-        "CNN-DP-GAN, Gaussian (private, ε = 1)": 3.0,
-        "CNN-DP-GAN-Polyak, Gaussian (private, ε = 1)": 3.0,
-        "CNN-DP (private, ε = 1)": 0.03,
-        "CNN-DP-GAN (private, ε = 1)": 0.03,
-        "CNN-DP-GAN-Polyak (private, ε = 1)": 0.03,
-        "DP-SGD (private, ε = 8)": 3.0,
-        "DPGDM (private, ε = 8)": 0.3,
-        "CNN-DP-GAN, Gaussian (private, ε = 8)": 3.0,
-        "CNN-DP-GAN-Polyak, Gaussian (private, ε = 8)": 3.0,
-        "CNN-DP (private, ε = 8)": 0.1,
-        "CNN-DP-GAN (private, ε = 8)": 0.1,
-        "CNN-DP-GAN-Polyak (private, ε = 8)": 0.1,
-        "DP-SGD (private, Table II)": 3.0,
-        "DPGDM (private, Table II)": 1.0,
-        "CNN-DP-GAN, Gaussian (private, Table II)": 3.0,
-        "CNN-DP-GAN-Polyak, Gaussian (private, Table II)": 3.0,
-        "CNN-DP (private, Table II)": 0.3,
-        "CNN-DP-GAN (private, Table II)": 0.3,
-        "CNN-DP-GAN-Polyak (private, Table II)": 0.3,
-    },
-    "cifar10": {
-        "DP-SGD (private, ε = 8)": 3.0,
-        "DPGDM (private, ε = 8)": 1.0,
-        "CNN-DP (private, ε = 8)": 0.3,
-        "DP-SGD (private, Table II)": 3.0,
-        "DPGDM (private, Table II)": 1.0,
-        "CNN-DP (private, Table II)": 0.3,
-    },
-}
 
 
 def run(label: str, dataset: str, num_steps: int, epsilon: float | None, rate: float, **changes: Any) -> Config:
@@ -121,20 +64,15 @@ def private_tuning(
     ]
 
 
-def spending(name: str, config: Config, epsilon: float | None) -> Entry:
-    """Return a private run with the name of its budget."""
-    return Entry(name, config, Facts(target=target_name(epsilon)))
-
-
 def tuned(label: str, dataset: str, num_steps: int, epsilon: float | None) -> Config:
     """Return one private run with the rate that tuning chose; an untuned dataset takes MNIST's.
 
     A method or epsilon that was not tuned on a dataset takes the rate of the method `LIKE` it, and that at epsilon 8.
     """
-    chosen, like = TUNED.get(dataset, TUNED["mnist"]), LIKE.get(label, label)
+    like = LIKE.get(label, label)
     known = ((label, epsilon), (like, epsilon), (like, EPSILONS[-1]))
-    names = [f"{name} (private, {target_name(target)})" for name, target in known]
-    return run(label, dataset, num_steps, epsilon, next(chosen[name] for name in names if name in chosen))
+    rates = (tuning.rate("private_tuning", dataset, name, target=target_name(target)) for name, target in known)
+    return run(label, dataset, num_steps, epsilon, next((rate for rate in rates if rate), ROWS[label][2][2]))
 
 
 def private_fig07_08(dataset: str, num_steps: int, epsilons: tuple[float, ...] = EPSILONS) -> list[Entry]:

@@ -8,8 +8,9 @@ tenth of the official training images. The official test images are used for the
 from math import sqrt
 from typing import Any
 
+from cnndp.papers import tuned
 from cnndp.papers.presets import LOSS_CLIP
-from cnndp.papers.sections.entries import Entry, target_name, with_rate
+from cnndp.papers.sections.entries import Entry, spending, target_name, with_rate
 from cnndp.papers.sections.frontier import BATCH_SIZE, SCATTERING, scattering_linear
 from cnndp.papers.sections.p2 import split_of
 from cnndp.training.config import Config
@@ -35,42 +36,6 @@ UNTUNED: dict[str, dict[str, Any]] = {
 }
 DIMENSIONS = (20, 100, 500, 1500)
 NOISES = {"gaussian": RATES, "laplace": LAPLACE_RATES}  # with their grids
-# Chosen on validation images by the sections survive_tuning and survive_laplace_tuning; tests compare them with their
-# records. By dataset, then by label.
-TUNED: dict[str, dict[str, float]] = {
-    "mnist": {
-        "growth 0.5, ε = 1": 1000.0,
-        "growth 1, ε = 1": 3000.0,
-        "growth 2, ε = 1": 3000.0,
-        "growth 4, ε = 1": 1000.0,
-        "decayed, ε = 1": 3000.0,
-        "Polyak, cap, ε = 1": 3000.0,
-        "Polyak, cap and de-bias, ε = 1": 3000.0,
-        "growth 0.5, ε = 3": 3000.0,
-        "growth 1, ε = 3": 3000.0,
-        "growth 2, ε = 3": 3000.0,
-        "growth 4, ε = 3": 3000.0,
-        "decayed, ε = 3": 10000.0,
-        "Polyak, cap, ε = 3": 10000.0,
-        "Polyak, cap and de-bias, ε = 3": 3000.0,
-        "Gaussian, d = 20, ε = 1": 3000.0,
-        "Laplace, d = 20, ε = 1": 300.0,
-        "Gaussian, d = 100, ε = 1": 3000.0,
-        "Laplace, d = 100, ε = 1": 300.0,
-        "Gaussian, d = 500, ε = 1": 3000.0,
-        "Laplace, d = 500, ε = 1": 100.0,
-        "Gaussian, d = 1500, ε = 1": 3000.0,
-        "Laplace, d = 1500, ε = 1": 30.0,
-        "Gaussian, d = 20, ε = 3": 3000.0,
-        "Laplace, d = 20, ε = 3": 1000.0,
-        "Gaussian, d = 100, ε = 3": 3000.0,
-        "Laplace, d = 100, ε = 3": 1000.0,
-        "Gaussian, d = 500, ε = 3": 3000.0,
-        "Laplace, d = 500, ε = 3": 300.0,
-        "Gaussian, d = 1500, ε = 3": 3000.0,
-        "Laplace, d = 1500, ε = 3": 100.0,
-    },
-}
 
 
 def base(dataset: str, num_steps: int, epsilon: float, **changes: Any) -> Config:
@@ -93,7 +58,7 @@ def row(label: str, dataset: str, num_steps: int, epsilon: float, rate: float, *
 def survive_tuning(dataset: str, num_steps: int) -> list[Entry]:
     """Every row with every rate, on the validation part."""
     return [
-        Entry(name, row(name, dataset, num_steps, epsilon, rate, **validation(dataset)))
+        spending(name, row(name, dataset, num_steps, epsilon, rate, **validation(dataset)), epsilon)
         for epsilon in EPSILONS
         for name in ROWS
         for rate in RATES
@@ -105,10 +70,10 @@ def survive_steps(dataset: str, num_steps: int) -> list[Entry]:
     runs = []
     for epsilon in EPSILONS:
         for name in ROWS:
-            rate = chosen(dataset, f"{name}, {target_name(epsilon)}")
-            runs.append(Entry(name, row(name, dataset, num_steps, epsilon, rate)))
+            rate = chosen("survive_tuning", dataset, name, epsilon)
+            runs.append(spending(name, row(name, dataset, num_steps, epsilon, rate), epsilon))
         for name, changes in UNTUNED.items():
-            runs.append(Entry(name, base(dataset, num_steps, epsilon, **changes)))
+            runs.append(spending(name, base(dataset, num_steps, epsilon, **changes), epsilon))
     return runs
 
 
@@ -116,7 +81,7 @@ def survive_cap(dataset: str, num_steps: int) -> list[Entry]:
     """The de-biased Polyak step with every cap at three epsilons, on the validation part, for Fig. 10's question."""
     step = "Polyak, cap and de-bias"
     return [
-        Entry("cap", row(step, dataset, num_steps, epsilon, rate, **validation(dataset)))
+        spending("cap", row(step, dataset, num_steps, epsilon, rate, **validation(dataset)), epsilon)
         for epsilon in CAP_EPSILONS
         for rate in RATES
     ]
@@ -144,7 +109,7 @@ def survive_laplace_tuning(dataset: str, num_steps: int) -> list[Entry]:
     """Both noises in every dimension with every rate, on the validation part."""
     own = validation(dataset)
     return [
-        Entry(mechanism.title(), projected(mechanism, size, dataset, num_steps, epsilon, rate, **own))
+        spending(mechanism.title(), projected(mechanism, size, dataset, num_steps, epsilon, rate, **own), epsilon)
         for epsilon in EPSILONS
         for size in DIMENSIONS
         for mechanism, rates in NOISES.items()
@@ -159,11 +124,11 @@ def survive_laplace(dataset: str, num_steps: int) -> list[Entry]:
         for size in DIMENSIONS:
             for mechanism in NOISES:
                 name = mechanism.title()
-                rate = chosen(dataset, f"{name}, d = {size}, {target_name(epsilon)}")
-                runs.append(Entry(name, projected(mechanism, size, dataset, num_steps, epsilon, rate)))
+                rate = chosen("survive_laplace_tuning", dataset, name, epsilon, size)
+                runs.append(spending(name, projected(mechanism, size, dataset, num_steps, epsilon, rate), epsilon))
     return runs
 
 
-def chosen(dataset: str, name: str) -> float:
+def chosen(section: str, dataset: str, name: str, epsilon: float, size: int | None = None) -> float:
     """Return the rate that tuning chose; an untuned dataset takes MNIST's, and without that the middle of the grid."""
-    return (TUNED.get(dataset) or TUNED.get("mnist") or {}).get(name, RATES[2])
+    return tuned.rate(section, dataset, name, target=target_name(epsilon), projection=size) or RATES[2]

@@ -1,19 +1,15 @@
 """Accuracy against numerical epsilon: the figure and the tables of the frontier page."""
 
-from collections.abc import Mapping, Sequence
-from statistics import fmean
-
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cnndp.papers.field import anchors_of, headlines
 from cnndp.privacy.accounting import epsilon_by_step
 from cnndp.privacy.plan import Plan
-from cnndp.report.figures.drawing import COLOURS, legend_below, mean_and_std, panels, style
-from cnndp.report.tables import STATISTICS, by_label, final_spread, spread, table
-from cnndp.runs.experiment import Result
-from cnndp.runs.store import Record
+from cnndp.report.figures.drawing import COLOURS, legend_below, panels, spreads, style
+from cnndp.report.tables import table
 
 MARKERS = ("s", "^", "D", "v")
 TICKS: tuple[float, ...] = (99.5, 99, 98, 95, 90, 80, 60, 40, 20)  # these first, then what has room between them
@@ -68,34 +64,31 @@ def readable_ticks(low: float, high: float) -> list[float]:
     return sorted(kept)
 
 
-def exact(records: Sequence[Record]) -> float:
-    """Return the largest numerical epsilon of runs that share a target."""
-    return float(max(record["privacy"]["exact_epsilon"] for record in records))
+def by_epsilon(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return numerical epsilon, and mean and standard deviation of the accuracy over seeds, smallest epsilon first."""
+    points = spreads(runs, "label").assign(epsilon=runs.groupby("label")["exact_epsilon"].max())
+    return points.sort_values("epsilon")
 
 
-def by_epsilon(results: Sequence[Result]) -> dict[float, list[float]]:
-    """Return the final test accuracies of each label by numerical epsilon, smallest first."""
-    grouped = sorted(by_label(results).values(), key=exact)
-    return {exact(records): [STATISTICS["final"](record) for record in records] for records in grouped}
-
-
-def frontier(lines: Mapping[str, Sequence[Result]], dataset: str) -> Figure:
+def frontier(runs: pd.DataFrame, dataset: str) -> Figure:
     """Draw test accuracy against numerical epsilon, beside the field's results and the papers' headline accuracies.
 
     Args:
-        lines: private runs of this project by name.
+        runs: private runs of this project, with the `line` that each belongs to.
         dataset: whose anchors and headlines are drawn.
     """
     figure, (axes,) = panels(1, height=4.8)
     figure.set_figwidth(7.2)
     axes.set_yscale("function", functions=(spread_out, spread_back))
     ticks: list[float] = []
-    for index, (line, results) in enumerate(lines.items()):
-        points = by_epsilon(results)
-        means, spreads = zip(*(mean_and_std(values) for values in points.values()), strict=True)
-        axes.plot(list(points), means, marker="o", label=f"here: {line}", **style(index))
-        axes.errorbar(list(points), means, spreads, fmt="none", capsize=3, color=style(index)["color"])
-        ticks += [epsilon for epsilon in points if all(abs(epsilon / tick - 1) > 0.1 for tick in ticks)]
+    lines = runs.groupby("line", sort=False)
+    for index, (line, group) in enumerate(lines):
+        points = by_epsilon(group)
+        axes.plot(points["epsilon"], points["mean"], marker="o", label=f"here: {line}", **style(index))
+        axes.errorbar(
+            points["epsilon"], points["mean"], points["std"], fmt="none", capsize=3, color=style(index)["color"]
+        )
+        ticks += [epsilon for epsilon in points["epsilon"] if all(abs(epsilon / tick - 1) > 0.1 for tick in ticks)]
     names = list(dict.fromkeys((one.who, one.model) for one in anchors_of(dataset)))
     for index, (who, model) in enumerate(names):
         published = [one for one in anchors_of(dataset) if (one.who, one.model) == (who, model)]
@@ -103,7 +96,7 @@ def frontier(lines: Mapping[str, Sequence[Result]], dataset: str) -> Figure:
             [one.epsilon for one in published],
             [one.accuracy for one in published],
             MARKERS[index % len(MARKERS)],
-            color=COLOURS[(len(lines) + index) % len(COLOURS)],
+            color=COLOURS[(lines.ngroups + index) % len(COLOURS)],
             label=f"{who}: {model}",
         )
     for name, value in headlines(dataset).items():
@@ -122,29 +115,16 @@ def frontier(lines: Mapping[str, Sequence[Result]], dataset: str) -> Figure:
     return figure
 
 
-def frontier_table(results: Sequence[Result]) -> str:
-    """Return a Markdown table: numerical epsilon, test accuracy as mean ± std (n), seconds a run."""
-    rows = [
-        [
-            label,
-            f"{exact(records):.4f}",
-            final_spread(records),
-            spread([record["provenance"]["seconds"] for record in records], digits=0),
-        ]
-        for label, records in by_label(results).items()
-    ]
-    return table(rows, ("Target", "Numerical ε", "Test %", "Seconds, features read from the cache"))
-
-
-def headlines_note(lines: Mapping[str, Sequence[Result]], dataset: str) -> str:
+def headlines_note(runs: pd.DataFrame, dataset: str) -> str:
     """Return a Markdown table: the smallest epsilon at which each line reaches each headline accuracy on average."""
     stated = headlines(dataset)
     if not stated:
         return "Neither paper has a headline accuracy on this dataset."
     rows = []
-    for line, results in lines.items():
-        means = {epsilon: fmean(values) for epsilon, values in by_epsilon(results).items()}
-        reached = [next((epsilon for epsilon in means if means[epsilon] >= value), None) for value in stated.values()]
-        rows.append([line, *("not reached" if epsilon is None else f"{epsilon:.3g}" for epsilon in reached)])
-    header = ("Numerical ε at which the mean reaches", *(f"{name}'s {value:g} %" for name, value in stated.items()))
-    return table(rows, header)
+    for line, group in runs.groupby("line", sort=False):
+        points, row = by_epsilon(group), {"Numerical ε at which the mean reaches": line}
+        for name, value in stated.items():
+            reached = points.loc[points["mean"] >= value, "epsilon"]
+            row[f"{name}'s {value:g} %"] = "not reached" if reached.empty else f"{reached.iat[0]:.3g}"
+        rows.append(row)
+    return table(rows)

@@ -1,51 +1,57 @@
-"""What a step is made of, from records: the norms of gradient and noise, and what drives the Polyak step."""
+"""What a step is made of, from histories: the norms of gradient and noise, and what drives the Polyak step."""
 
 from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from cnndp.report.figures.drawing import band, columns_of, legend_below, nothing, panels, style
-from cnndp.report.tables import by_label, spread, table
-from cnndp.runs.experiment import Result
-from cnndp.runs.store import Record
+from cnndp.report.figures.drawing import band, curves, legend_below, nothing, panels, style
+from cnndp.report.numbers import spread
+from cnndp.report.tables import by_label, table
 from cnndp.training.methods import noise_std
 from cnndp.training.models import num_params
 
-Values = NDArray[np.float64]
 WARM = 10  # the first steps leave the start, whatever the rule; changes are counted from here on
 
 
-def noise_norms(records: Sequence[Record]) -> tuple[list[int], Values]:
-    """Return steps, and for each record the norm sqrt(P) v^(1/2) that the noise of a step has on average.
+def with_noise_norm(history: pd.DataFrame) -> pd.DataFrame:
+    """Return a history with `noise_norm`, the norm sqrt(P) v^(1/2) that the noise of a step has on average.
 
     v is the variance of one coordinate of the noisy mean gradient: 2 (b/B)^2 for Laplace noise of scale b on the
     sum; P is that of the network for ten classes.
     """
-    steps, scales = columns_of(records, "noise_scale")
-    config = records[0]["config"]
-    deviation = np.vectorize(lambda scale: noise_std(config["mechanism"], scale) / config["batch_size"])
-    return steps[1:], sqrt(num_params(config["model"])) * deviation(scales[:, 1:])  # step 0 has no noise
+    norm = [
+        sqrt(num_params(model)) * (noise_std(mechanism, scale) / batch_size)
+        for model, mechanism, scale, batch_size in zip(
+            history["model"], history["mechanism"], history["noise_scale"], history["batch_size"], strict=True
+        )
+    ]
+    return history.assign(noise_norm=norm)
 
 
-def norms(results: Sequence[Result], labels: Sequence[str]) -> Figure:
+def mean_curve(history: pd.DataFrame, column: str) -> pd.Series:
+    """Return the mean of a column over seeds by iteration, from step 1: step 0 has no gradient and no noise."""
+    return curves(history, column).iloc[1:].mean(axis=1, skipna=False)
+
+
+def norms(history: pd.DataFrame, names: Sequence[str]) -> Figure:
     """Draw, against the iteration: test accuracy, norm of the noisy gradient, and norm that the noise alone has.
 
     Args:
-        results: of one section.
-        labels: which of its runs; those without records are left out.
+        history: of one section.
+        names: which of its runs; those without records are left out.
     """
-    grouped = by_label(results)
+    made = with_noise_norm(history[history["name"].isin(names)])
     figure, (left, middle, right) = panels(3, height=4.0)
     figure.set_figwidth(11)
-    for index, label in enumerate(label for label in labels if label in grouped):
-        records = grouped[label]
-        band(left, records, "test_accuracy", label, index)
-        steps, gradients = columns_of(records, "gradient_norm")
-        middle.plot(steps[1:], gradients[:, 1:].mean(axis=0), label=label, **style(index))
-        right.plot(*_mean(noise_norms(records)), label=label, **style(index))
+    for index, name in enumerate(name for name in names if name in made["name"].unique()):
+        group = made[made["name"] == name]
+        band(left, group, "test_accuracy", name, index)
+        for axes, column in ((middle, "gradient_norm"), (right, "noise_norm")):
+            mean = mean_curve(group, column)
+            axes.plot(mean.index, mean, label=name, **style(index))
     left.set(title="test accuracy", ylabel="accuracy (%)", ylim=(0, 103), xlabel="iteration")
     for axes, title in ((middle, "noisy gradient"), (right, "its noise alone")):
         axes.set(title=title, ylabel="L2 norm (log)", yscale="log", xlabel="iteration")
@@ -54,86 +60,86 @@ def norms(results: Sequence[Result], labels: Sequence[str]) -> Figure:
     return figure
 
 
-def _mean(columns: tuple[list[int], Values]) -> tuple[list[int], Values]:
-    return columns[0], columns[1].mean(axis=0)
-
-
-def drivers(results: Sequence[Result]) -> Figure:
+def drivers(history: pd.DataFrame) -> Figure:
     """Draw what a Polyak step is made of, in logarithms: loss, squared norm, the noise in it, and the step size.
 
     One panel for the first and one for the last of the runs with a Polyak step, means over seeds.
 
     Args:
-        results: of section eq06_11_polyak.
+        history: of section eq06_11_polyak.
     """
-    polyak = polyak_runs(results)
-    if not polyak:
+    polyak = with_noise_norm(polyak_runs(history))
+    if polyak.empty:
         return nothing("Not drawn: no run with a Polyak step is at hand; add 'cnn_dp_gan_polyak' to methods.")
-    chosen = list(dict.fromkeys([*list(polyak)[:1], *list(polyak)[-1:]]))
+    labels = polyak["label"].unique()
+    chosen = list(dict.fromkeys([labels[0], labels[-1]]))
+    squares = polyak.assign(squared=polyak["gradient_norm"] ** 2, noise=polyak["noise_norm"] ** 2)
+    lines = {
+        "loss": "batch_loss",
+        "squared norm of the noisy gradient": "squared",
+        "what noise adds to it on average": "noise",
+        "step size": "step_size",
+    }
     figure, axes = panels(len(chosen), height=4.2)
-    for panel, label in zip(axes, chosen, strict=False):
-        records = polyak[label]
-        steps, gradients = columns_of(records, "gradient_norm")
-        lines = {
-            "loss": columns_of(records, "loss")[1][:, 1:].mean(axis=0),
-            "squared norm of the noisy gradient": (gradients[:, 1:] ** 2).mean(axis=0),
-            "what noise adds to it on average": (noise_norms(records)[1] ** 2).mean(axis=0),
-            "step size": columns_of(records, "step_size")[1][:, 1:].mean(axis=0),
-        }
-        for index, (name, values) in enumerate(lines.items()):
-            panel.plot(steps[1:], values, label=name, **style(index))
+    for panel, label in zip(axes, chosen, strict=True):
+        group = squares[squares["label"] == label]
+        for index, (name, column) in enumerate(lines.items()):
+            mean = mean_curve(group, column)
+            panel.plot(mean.index, mean, label=name, **style(index))
         panel.set(yscale="log", xlabel="iteration", title=label)
     axes[0].set_ylabel("value (log)")
     legend_below(figure, axes[0], columns=2)
     return figure
 
 
-def polyak_runs(results: Sequence[Result]) -> dict[str, list[Record]]:
-    """Return the finished, reconstructed runs with a Polyak step by label; the printed ones if there are no others.
+def polyak_runs(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the finished, reconstructed runs with a Polyak step; the printed ones if there are no others.
 
     A run whose gradient's norm left the range of float32 on the way has no number to draw and is left out.
     """
-    finished = by_label(result for result in results if is_finite(result.record))
-    found = {label: records for label, records in finished.items() if records[0]["config"]["step"] == "polyak"}
-    rebuilt = {label: records for label, records in found.items() if records[0]["config"]["reading"] != "printed"}
-    return rebuilt or found
+    measured = history["iteration"].eq(0) | history[["batch_loss", "gradient_norm"]].notna().all(axis=1)
+    finite = measured.groupby(history["run"]).transform("all") & history["status"].eq("finished")
+    found = history[finite & history["step"].eq("polyak")]
+    rebuilt = found[found["reading"] != "printed"]
+    return found if rebuilt.empty else rebuilt
 
 
-def is_finite(record: Record) -> bool:
-    """Return whether a run finished and all its losses and norms are numbers; step 0 has neither."""
-    history = record["history"]
-    columns = (history["loss"][1:], history["gradient_norm"][1:])
-    return record["status"] == "finished" and not any(None in column for column in columns)
-
-
-def changes(record: Record) -> tuple[float, float, float]:
+def changes(run: pd.DataFrame) -> pd.Series:
     """Return by which factors loss, squared norm and their quotient change over a run, and the noise in the norm.
 
     The factors are last over first, where "first" and "last" are geometric means over the first and the last third of
     the evaluation points from step 10 on, since the loss is that of one batch. The quotient l / ||g||^2 is the
     Polyak step; a cap or a de-biased norm changes what is made of it. The last number is the part of ||g||^2 that
     noise adds on average, at most 1.
+
+    Args:
+        run: the history of one run, with its `noise_norm`.
     """
-    history = record["history"]
-    kept = [place for place, step in enumerate(history["step"]) if step >= WARM]
-    loss, norm = (np.log(np.array([history[name][k] for k in kept])) for name in ("loss", "gradient_norm"))
+    kept = run[run["iteration"] >= WARM]
     third = max(1, len(kept) // 3)
-    grown, wider = (float(np.exp(line[-third:].mean() - line[:third].mean())) for line in (loss, 2 * norm))
-    noise = noise_norms([record])[1][0][np.array(kept) - 1]
-    return grown, wider, float(np.mean(np.minimum(1, noise**2 / np.exp(2 * norm))))
+    logs = np.log(kept[["batch_loss", "gradient_norm"]].astype(float))
+    loss, norm = np.exp((logs.tail(third).mean() - logs.head(third).mean()) * [1, 2])
+    share = np.minimum(1, kept["noise_norm"] ** 2 / kept["gradient_norm"] ** 2)
+    return pd.Series({"loss": loss, "norm": norm, "quotient": loss / norm, "noise": share.mean()})
 
 
-def drivers_table(results: Sequence[Result]) -> str:
+def drivers_table(history: pd.DataFrame) -> str:
     """Return a Markdown table of `changes` for each run of `polyak_runs`, mean ± std (n)."""
-    runs = polyak_runs(results)
-    if not runs:
+    polyak = with_noise_norm(polyak_runs(history))
+    if polyak.empty:
         return "No run with a Polyak step is at hand, so nothing can be said of what drives it."
-    if any(record["history"]["step"][-1] < WARM for records in runs.values() for record in records):
+    if (polyak.groupby("run")["iteration"].max() < WARM).any():
         return f"Runs of fewer than {WARM} steps have no first and last third to compare."
-    rows = []
-    for label, records in runs.items():
-        loss, norm, noise = zip(*(changes(record) for record in records), strict=True)
-        quotient = [one / other for one, other in zip(loss, norm, strict=True)]
-        rows.append([label, *map(spread, (loss, norm, quotient)), spread([100 * value for value in noise], digits=0)])
-    header = ("Run", "loss", "squared norm", "loss / squared norm", "noise in the squared norm, %")
-    return table(rows, header)
+    return table(
+        [
+            {
+                "Run": label,
+                "loss": spread(found["loss"]),
+                "squared norm": spread(found["norm"]),
+                "loss / squared norm": spread(found["quotient"]),
+                "noise in the squared norm, %": spread(100 * found["noise"], digits=0),
+            }
+            for label, group in by_label(polyak)
+            for found in [pd.DataFrame([changes(run) for _, run in group.groupby("run")])]
+        ]
+    )

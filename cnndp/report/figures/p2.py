@@ -1,20 +1,19 @@
 """P2's Figs. 3, 4 and 7, and what the datasets look like."""
 
-from collections.abc import Sequence
-
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from cnndp.checks import at_least
 from cnndp.data.datasets import Images
 from cnndp.privacy.accounting import rdp_epsilon
-from cnndp.report.figures.drawing import STYLE, columns_of, legend_below, mean_and_std, panels, style
+from cnndp.report.figures.drawing import STYLE, curves, legend_below, panels, style
 from cnndp.report.tables import by_label
-from cnndp.runs.experiment import Result
 from cnndp.training.config import Config
 
 NEEDED_MULTIPLIER = 0.294  # what an epsilon of 100.09 after 20 epochs takes
+READINGS = {"printed": " (printed)", "private": " (private)"}  # behind a name
 CLASSES = {
     "fashion_mnist": (
         *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
@@ -62,24 +61,26 @@ def samples(images: Images, per_class: int = 8) -> Figure:
     return figure
 
 
-def by_epoch(results: Sequence[Result], num_steps: int) -> Figure:
+def by_epoch(history: pd.DataFrame, num_steps: int) -> Figure:
     """Draw P2's Fig. 7: accuracy (left) and loss (right) per epoch, training dashed and validation solid.
 
     Args:
-        results: of a section of P2.
+        history: of a section of P2.
         num_steps: T of the runs to show.
     """
     figure, axes = panels(2, height=4.2)
-    shown = [result for result in results if result.record["config"]["num_steps"] == num_steps]
+    shown = history[history["num_steps"] == num_steps]
     most = {"accuracy": 100.0, "loss": np.inf}  # no band reaches where no value can be
     for panel, what, unit in zip(axes, most, ("accuracy (%)", "cross-entropy"), strict=True):
-        for index, (label, records) in enumerate(by_label(shown).items()):
-            for part, line, name in (("train", "--", "training"), ("test", "-", "validation")):
-                _, values = columns_of(records, f"{part}_{what}")
-                epochs = np.arange(values.shape[1])
-                mean, spread = mean_and_std(values)
+        for index, (_, group) in enumerate(by_label(shown)):
+            run = group.iloc[0]
+            name = f"{run['name']}{READINGS.get(run['reading'], '')}"
+            for part, line, images in (("train", "--", "training"), ("test", "-", "validation")):
+                values = curves(group, f"{part}_{what}")
+                epochs = np.arange(len(values))
+                mean, spread = values.mean(axis=1), values.std(axis=1).fillna(0.0)
                 colour = style(index)["color"]
-                panel.plot(epochs, mean, line, color=colour, label=f"{label.split(', T')[0]}, {name}")
+                panel.plot(epochs, mean, line, color=colour, label=f"{name}, {images}")
                 low, high = np.maximum(mean - spread, 0), np.minimum(mean + spread, most[what])
                 panel.fill_between(epochs, low, high, color=colour, alpha=0.12, linewidth=0)
         panel.set(xlabel="epoch", ylabel=unit, title=what)

@@ -1,0 +1,83 @@
+"""P1's equations and Table II's budgets, drawn: schedules, totals, and descents on a bowl of two weights."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cnndp.equations.budget import Budget, step_epsilon, total_epsilon
+from cnndp.equations.noise import laplace_scale
+from cnndp.equations.toy import CURVATURE, Path
+from cnndp.report.figures.drawing import band, curves, legend_below, panels, style
+from cnndp.report.tables import by_label
+
+
+def schedules(budgets: Mapping[str, Budget], num_steps: int, sensitivity: float, clamp: tuple[float, float]) -> Figure:
+    """Draw Eq. (4), the budget of each iteration, and the Laplace scale that Eq. (3) makes of it.
+
+    Args:
+        budgets: by name.
+        num_steps: T.
+        sensitivity: Delta f.
+        clamp: Table I's initial value and minimum of the scale, drawn as dotted lines.
+    """
+    figure, (left, right) = panels(2)
+    steps = range(1, num_steps + 1)
+    for index, (name, budget) in enumerate(budgets.items()):
+        epsilons = [step_epsilon(t, budget) for t in steps]
+        scales = [laplace_scale(sensitivity, epsilon) for epsilon in epsilons]
+        left.plot(steps, epsilons, label=name, **style(index))
+        right.plot(steps, scales, label=name, **style(index))
+    for bound, name, side in zip(clamp, ("initial", "minimum"), ("top", "bottom"), strict=True):
+        right.axhline(bound, color="0.35", linewidth=0.8, linestyle=(0, (1, 2)))
+        right.annotate(f"Table I {name} {bound:g}", (1, bound), ha="left", va=side, fontsize=9)
+    left.set(title="Eq. (4): budget", xlabel="iteration t", ylabel="budget of one iteration", ylim=(0, None))
+    right.set(title="Eq. (3): Laplace scale", xlabel="iteration t", ylabel="scale Δf / ε_t", ylim=(0, None))
+    left.legend(frameon=False)
+    return figure
+
+
+def fits(budgets: Mapping[str, Budget], stated: Mapping[int, float]) -> Figure:
+    """Draw Table II's totals as circles, and P1's sum with each of `budgets` as a line."""
+    figure, (axes,) = panels(1, height=3.6)
+    figure.set_figwidth(6.5)
+    steps = np.arange(1, round(1.05 * max(stated)))
+    for index, (name, budget) in enumerate(budgets.items()):
+        axes.plot(steps, [total_epsilon(int(step), budget) for step in steps], label=name, **style(index))
+    axes.plot(list(stated), list(stated.values()), "o", mfc="white", color="black", label="Table II")
+    axes.set(xlabel="iterations T", ylabel="total budget")
+    axes.legend(fontsize=9, frameon=False)
+    return figure
+
+
+def bowl_paths(paths: Mapping[str, Path]) -> Figure:
+    """Draw descents on the two-weight bowl, over its level lines, and the step size of each."""
+    figure, (left, right) = panels(2, height=4.0)
+    x, y = np.meshgrid(np.linspace(-3.6, 2.6, 80), np.linspace(-1.9, 1.9, 60))
+    level = (float(CURVATURE[0]) * x**2 + float(CURVATURE[1]) * y**2) / 2
+    left.contour(x, y, level, levels=[0.1, 0.5, 1.5, 3, 5, 8], colors="0.8", linewidths=0.8)
+    for index, (name, path) in enumerate(paths.items()):
+        weights = path.weights.numpy()
+        left.plot(*weights.T, marker=".", markersize=5, linewidth=1.2, label=name, **style(index))
+        steps = np.arange(1, len(path.step_sizes) + 1)
+        right.plot(steps, path.step_sizes.numpy(), marker=".", label=name, **style(index))
+    left.plot(0, 0, "k*", markersize=9)
+    left.set(title="weights, star: minimum", xlabel="w₁", ylabel="w₂", xlim=(-3.6, 2.6), ylim=(-1.9, 1.9))
+    left.grid(visible=False)
+    right.set(title="step size", xlabel="iteration", ylabel="step size (log)", yscale="log")
+    right.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def step_sizes(history: pd.DataFrame) -> Figure:
+    """Draw the step size and the test accuracy of each label against the iteration, mean over seeds."""
+    figure, (left, right) = panels(2, height=4.4)
+    for index, (label, group) in enumerate(by_label(history)):
+        band(right, group, "test_accuracy", label, index)
+        values = curves(group, "step_size").iloc[1:]  # step 0 has no step size
+        left.plot(values.index, values.mean(axis=1, skipna=False), label=label, **style(index))
+    left.set(title="step size", xlabel="iteration", ylabel="step size (log)", yscale="log")
+    right.set(title="test accuracy", xlabel="iteration", ylabel="accuracy (%)", ylim=(0, 103))
+    legend_below(figure, right)
+    return figure

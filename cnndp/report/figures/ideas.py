@@ -1,0 +1,54 @@
+"""Figures of what survives: differences with their intervals, and accuracy against the cap and the dimension."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cnndp.report.figures.drawing import COLOURS, legend_below, panels, spreads, style
+
+
+def forest(found: pd.DataFrame) -> Figure:
+    """Draw each comparison of `survive.effects` with its 95 % interval, one panel an epsilon; the dots are seeds."""
+    epsilons, names = sorted(found["epsilon"].unique()), list(found["what"].unique())
+    figure, axes = panels(len(epsilons), height=0.38 * len(names) + 1.2, sharey=True)
+    for panel, (epsilon, group) in zip(axes, found.groupby("epsilon"), strict=True):
+        for effect in group.itertuples():
+            row = names.index(effect.what)
+            panel.plot([effect.low, effect.high], [row, row], color=COLOURS[0], linewidth=2)
+            panel.plot(effect.mean, row, "D", color=COLOURS[0], markersize=6)
+            panel.plot(effect.pairs, [row] * len(effect.pairs), ".", color="0.45", markersize=4)
+        panel.axvline(0, color="0.35", linewidth=0.8)
+        panel.set(title=f"numerical ε = {epsilon:g}", xlabel="difference (points)", yticks=range(len(names)))
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=6))  # fractions of a point
+    axes[0].set_yticklabels(names)
+    axes[0].invert_yaxis()
+    return figure
+
+
+def by_cap(runs: pd.DataFrame) -> Figure:
+    """Draw accuracy against the cap, one line an epsilon, mean +- std over seeds."""
+    figure, (axes,) = panels(1, height=4.0)
+    figure.set_figwidth(6.5)
+    for index, (epsilon, group) in enumerate(runs.groupby("target_epsilon")):
+        points = spreads(group, "rate")
+        label = f"numerical ε = {epsilon:g}"
+        axes.errorbar(points.index, points["mean"], points["std"], marker=".", capsize=3, label=label, **style(index))
+    axes.set(xscale="log", xlabel="cap (log)", ylabel="accuracy on validation images (%)")
+    axes.legend(fontsize=9, frameon=False)
+    return figure
+
+
+def by_dimension(runs: pd.DataFrame) -> Figure:
+    """Draw final test accuracy against the dimension, Gaussian and Laplace, one panel an epsilon, mean +- std."""
+    figure, axes = panels(runs["target_epsilon"].nunique(), height=4.0, sharey=True)
+    for panel, (epsilon, lines) in zip(axes, runs.groupby("target_epsilon"), strict=True):
+        for index, (noise, group) in enumerate(lines.groupby("name", sort=False)):
+            points = spreads(group, "projection")
+            sizes = points.index.astype(int)
+            panel.errorbar(sizes, points["mean"], points["std"], marker=".", capsize=3, label=noise, **style(index))
+        panel.set(xscale="log", xlabel="dimension d (log)", title=f"numerical ε = {epsilon:g}")
+        panel.set_xticks(sizes, [str(size) for size in sizes])
+        panel.minorticks_off()
+    axes[0].set_ylabel("final test accuracy (%)")
+    legend_below(figure, axes[0])
+    return figure
