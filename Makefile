@@ -39,6 +39,7 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/python book/check_prose.py
 	$(BIN)/mypy
 

@@ -27,6 +27,7 @@ import yaml
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
+import kernels
 from cnndp.__main__ import parse
 from cnndp.checks import at_least, one_of
 from cnndp.data import datasets
@@ -228,6 +229,7 @@ def execute_all(entries: Sequence[Entry], jobs: int) -> None:
     Raises:
         RunError: the first notebook that failed.
     """
+    kernels.use()
     if jobs == 1:
         for dataset, section, parameters in entries:
             print(f"{section} ({run_path(dataset, section, parameters).parent.name})", file=sys.stderr)
@@ -235,7 +237,8 @@ def execute_all(entries: Sequence[Entry], jobs: int) -> None:
         return
     quiet = {"CNNDP_PROGRESS": os.devnull, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
     os.environ.update({name: value for name, value in quiet.items() if name not in os.environ})
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=kernels.use) as pool:
         waiting = [pool.submit(execute_entry, entry) for entry in entries]
         try:
             for number, done in enumerate(as_completed(waiting), start=1):

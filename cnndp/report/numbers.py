@@ -45,7 +45,7 @@ def divergence(runs: pd.DataFrame) -> str:
     return f"; diverged at step {at}" if len(runs) == 1 else f"; {len(stopped)} of {len(runs)} diverged, at step {at}"
 
 
-def measured(runs: pd.DataFrame, statistic: str, **where: Any) -> str:
+def measured(runs: pd.DataFrame, statistic: str, /, **where: Any) -> str:
     """Return one number for prose: an accuracy with its spread, "98.01 ± 0.10 % (5)", or an epsilon, "0.989".
 
     Args:
@@ -59,6 +59,8 @@ def measured(runs: pd.DataFrame, statistic: str, **where: Any) -> str:
     """
     one_of([*PERCENT, *EPSILONS], statistic=statistic)
     found = select(runs, **where)
+    if found.empty:
+        raise ValueError(f"no run is recorded, so there is no {statistic}")
     labels = found["label"].unique()
     if len(labels) > 1:
         apart = ", ".join(apart_in(found))

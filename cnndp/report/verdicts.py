@@ -26,6 +26,12 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": lambda values, bound: (values <= bound) | (values - bound).abs().lt(1e-9),
     "in": lambda values, choices: values.isin(choices),
 }
+OF_CLAIM = ("key", "section", "dataset", "place", "what", "unit")
+COLUMNS = (  # of `compare`
+    *(*OF_CLAIM, "paper", *READINGS),
+    *(f"{statistic}_{reading}" for reading in READINGS for statistic in ("mean", "std", "n")),
+    *("difference", "verdict", "note"),
+)
 AVERAGED = ("num_steps", "total_epsilon")  # a condition on these selects several runs of a seed: their mean
 Values = dict[str, pd.Series]  # the statistic by label ("" for a single number), each by seed
 
@@ -174,7 +180,7 @@ def row(claim: Stated, runs: pd.DataFrame) -> dict[str, Any]:
         numbers |= {f"mean_{reading}": single.mean(), f"std_{reading}": single.std()}
         numbers[f"n_{reading}"] = min(map(len, values.values()), default=0)
     return {
-        **{name: getattr(claim, name) for name in ("key", "section", "dataset", "place", "what", "unit")},
+        **{name: getattr(claim, name) for name in OF_CLAIM},
         "paper": stated,
         **{name: text + (stopped(claim, by_reading[name]) if text else "") for name, text in described.items()},
         **numbers,
@@ -204,7 +210,7 @@ def compare(runs: pd.DataFrame, *, stated: Sequence[Stated] = STATED) -> pd.Data
     tested = [claim for claim in stated if claim.kind == "claim" and claim.section]
     # P2's epsilon is answered with the exact one where a run has a guarantee, not with what its accountant printed.
     own = runs[runs["beside"] == ""].assign(epsilon=runs["exact_epsilon"].fillna(runs["rdp_epsilon"]))
-    return pd.DataFrame([row(claim, own[own["section"] == claim.section]) for claim in tested])
+    return pd.DataFrame([row(claim, own[own["section"] == claim.section]) for claim in tested], columns=COLUMNS)
 
 
 def as_markdown(verdicts: pd.DataFrame) -> str:

@@ -16,6 +16,7 @@ from cnndp.progress import progress_bar
 from cnndp.runs import store
 from cnndp.runs.recording import make_record
 from cnndp.runs.store import Record
+from cnndp.training import own, rules
 from cnndp.training.clipping import ENGINES, physical_batch
 from cnndp.training.config import Config
 
@@ -107,9 +108,13 @@ def prepare(section: str, **parameters: Any) -> Experiment:
 
     A further name that is a field of `Config` is set in every run. `secret_seed` is set in the private ones alone: by
     itself for a user's own data, whose noise nobody may know, and not for the public datasets.
+
+    >>> study = prepare("fig07_ablation", dataset="mnist", profile="paper", methods=["cnn"], seeds=[0])
+    >>> [planned.label for planned in study.runs]
+    ['noise-free']
     """
     fields = Config.__dataclass_fields__
-    reserved = {"method", "reading", "seed", "numerics_version"}
+    reserved = {"method", "reading", "seed", "numerics_version", "model_shapes"}
     types = {**PARAMETERS, **TUNING, "secret_seed": (bool,)}
     allowed = list(dict.fromkeys([*types, *(name for name in fields if name not in reserved)]))
     for name, value in parameters.items():
@@ -131,6 +136,8 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     dataset, num_train, colour = identify(source)
     secret = given.pop("secret_seed", dataset not in datasets.DATASETS)
     chosen = {key: value for key, value in given.items() if value is not None}
+    if rules.is_own(str(given.get("model"))):
+        chosen |= own.described(given["model"], num_classes_of(source))
     changes = tuple(sorted(chosen.items()))
     options = Options(
         dataset=dataset,
@@ -155,6 +162,11 @@ def identify(source: str) -> tuple[str, int | None, bool]:
     return images.name, len(images.train_labels), images.train_images.shape[1] == 3
 
 
+def num_classes_of(source: str) -> int:
+    """Return the number of classes of a dataset; those with a name have ten."""
+    return 10 if source in datasets.DATASETS else datasets.load(source).num_classes
+
+
 def pick_device(device: str) -> torch.device:
     """Return the torch device: "auto" is a GPU when there is one, else the CPU.
 
@@ -173,7 +185,12 @@ def pick_device(device: str) -> torch.device:
 
 
 def run(experiment: Experiment) -> list[Result]:
-    """Return a record for every run of the experiment, training those that the store lacks."""
+    """Return a record for every run of the experiment, training those that the store lacks.
+
+    >>> study = prepare("fig07_ablation", dataset="mnist", profile="paper", methods=["cnn"], seeds=[0])
+    >>> [result.record["status"] for result in run(study)]  # the book has its record
+    ['finished']
+    """
     configs = [planned.config for planned in experiment.runs]
     records = sweep(
         configs,

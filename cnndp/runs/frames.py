@@ -29,6 +29,11 @@ def frame(results: Iterable[Result]) -> pd.DataFrame:
     `Config`, and `rate`, the one number that is tuned; `digest`, `status`; what it ended at (`FINAL`, accuracies in
     percent), `max_test_accuracy`, `capped` (the share of steps at the cap, in percent); `PRIVACY`; `MADE`; and the
     `ledger`. What a run has none of is missing.
+
+    >>> from cnndp import prepare, run
+    >>> study = prepare("fig07_ablation", dataset="mnist", profile="paper", methods=["cnn"], seeds=[0, 1])
+    >>> frame(run(study))[["name", "seed", "num_steps"]].to_numpy().tolist()
+    [['noise-free', 0, 300], ['noise-free', 1, 300]]
     """
     return pd.DataFrame([row(result) for result in results], columns=COLUMNS).rename_axis("run")
 
@@ -43,7 +48,7 @@ def row(result: Result) -> dict[str, Any]:
         "title": run.title,
         "name": run.name,
         **run.facts._asdict(),
-        **record["config"],
+        **run.config.to_dict(),
         "rate": rate_of(run.config),
         "digest": record["digest"],
         "status": record["status"],
@@ -83,7 +88,7 @@ def having(runs: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     return runs[(runs[list(where)] == pd.Series(where)).all(axis=1)]
 
 
-def select(runs: pd.DataFrame, **where: Any) -> pd.DataFrame:
+def select(runs: pd.DataFrame, /, **where: Any) -> pd.DataFrame:
     """Return the rows that have every value of `where`.
 
     Raises:

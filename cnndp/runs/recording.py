@@ -12,6 +12,7 @@ from cnndp.privacy.accounting import exact_epsilon, pure_epsilon, rdp_epsilon, r
 from cnndp.privacy.ledger import Release, guarantee_gap
 from cnndp.runs import provenance
 from cnndp.runs.store import Record
+from cnndp.training import own
 from cnndp.training.config import Config
 from cnndp.training.loop import Outcome, train
 
@@ -44,9 +45,14 @@ def make_record(
         "final": rounded({**outcome.final, **conditional(config, len(images.train_labels))}),
         "ledger": ledger_columns(outcome.releases),
         "privacy": privacy(config, outcome),
-        "provenance": provenance.describe(device, seconds, images.sha256),
+        "provenance": {**provenance.describe(device, seconds, images.sha256), **source_of(config)},
         **({"not_replayable": NOT_REPLAYABLE} if config.secret_seed else {}),
     }
+
+
+def source_of(config: Config) -> dict[str, str | None]:
+    """Return the hash of the source of a network of a user's own; nothing for the others."""
+    return {"model_sha256": own.source_sha256(config.model)} if config.model_shapes else {}
 
 
 def conditional(config: Config, num_train: int) -> dict[str, float]:

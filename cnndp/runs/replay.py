@@ -15,6 +15,7 @@ from cnndp.runs.experiment import Experiment, Result, load_for
 from cnndp.runs.frames import frame, having
 from cnndp.runs.recording import ledger_columns
 from cnndp.runs.store import Record, RecordError
+from cnndp.training import own
 from cnndp.training.config import NUMERICS_VERSION, Config
 from cnndp.training.loop import TRACE_STEPS, Columns, Outcome, train
 
@@ -65,7 +66,8 @@ def replay(
         on_step: called with the number of each finished step.
 
     Raises:
-        RecordError: the record was made by another version of the numerics, on other data, or with a secret seed.
+        RecordError: the record was made by another version of the numerics, on other data, with another source of its
+            network, or with a secret seed.
     """
     at_least(1, steps=steps)
     config = Config.from_dict(record["config"])
@@ -80,6 +82,12 @@ def replay(
         raise RecordError(
             f"record {record['digest']} was made on data of SHA-256 {record['provenance']['dataset_sha256'][:12]}"
             f"..., not {images.sha256[:12]}...; pass the data that it was made from"
+        )
+    source = record["provenance"].get("model_sha256")
+    if source != own.source_sha256(config.model):
+        raise RecordError(
+            f"record {record['digest']} was made with another source of model={config.model!r} (SHA-256 "
+            f"{str(source)[:12]}...); restore that source, or run its section again with refresh"
         )
     last_step = min(steps, config.num_steps)
     outcome = train(config, images, device=CPU, last_step=last_step, on_step=on_step)
@@ -249,15 +257,15 @@ def verdict(differences: Sequence[Difference]) -> str:
     return "pass" if not differences else f"FAIL: {differences[0]}"
 
 
-def live_check(study: Experiment, results: Sequence[Result], examples: int = 51_200, **where: Any) -> str:
+def live_check(study: Experiment, results: Sequence[Result], examples: int = 12_800, **where: Any) -> str:
     """Train a run of a notebook again here, with a progress bar, and say whether it follows its record.
 
     The answer holds no number that depends on the machine. A run with a secret seed cannot be trained again.
 
     Args:
         study, results: of one notebook.
-        examples: for how many training examples, in batches: 200 steps of 256; the network for colour images takes
-            about ten times as long, so a tenth of them there, 3 steps of CIFAR-10's 1,500.
+        examples: for how many training examples, in batches: 50 steps of 256; the network for colour images takes
+            about ten times as long, so a tenth of them there. Three steps at least: the first has no step before it.
         where: columns of `frames.frame` with their values: the first such run is taken, the first of all if none is.
     """
     able = [result for result in results if "not_replayable" not in result.record]
@@ -266,7 +274,7 @@ def live_check(study: Experiment, results: Sequence[Result], examples: int = 51_
     chosen = able[next(iter(having(frame(able), where).index), 0)]
     config = chosen.run.config
     share = 10 if config.model == "cifar_cnn" else 1
-    steps = max(1, min(200, examples // (share * config.batch_size), config.num_steps))
+    steps = min(max(3, min(50, examples // (share * config.batch_size))), config.num_steps)
     with progress_bar(steps, "step") as bar:
         bar.set_description(f"live check {chosen.run.label} s{config.seed}")
         images = load_for(config, study.source)

@@ -38,9 +38,13 @@ def path_for(root: Path, section: str, config: Config) -> Path:
 
 
 def find(root: Path, config: Config) -> Path | None:
-    """Return the stored file of this very Config, in whatever section it was made, or None."""
-    pattern = f"*/{config.dataset}/*-s{config.seed}-{config.digest}.json"
-    return min(root.glob(pattern), default=None)
+    """Return the stored file of this very Config, in whatever section it was made, or None.
+
+    Its name is known, so the time does not depend on how many records there are.
+    """
+    below = path_for(Path(), "", config)
+    sections = sorted(root.iterdir()) if root.is_dir() else []
+    return next((path for section in sections if (path := section / below).is_file()), None)
 
 
 def lock_of(root: Path, config: Config) -> BaseFileLock:

@@ -6,12 +6,14 @@ import json
 import types
 import typing
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 from cnndp.checks import at_least, below_one, non_negative, one_of, positive, type_names
 from cnndp.data.datasets import SPLITS
 from cnndp.equations.losses import LOSSES
 from cnndp.equations.noise import MECHANISMS, check_clamp
+from cnndp.training import rules
 from cnndp.training.models import ACTIVATIONS, INITS, MODELS
 from cnndp.training.precision import PRECISIONS
 
@@ -20,6 +22,23 @@ READINGS = ("printed", "reconstructed", "private")
 FEATURES = ("none", "scattering")
 SAMPLINGS = ("reshuffled", "poisson")
 CLIPS = ("none", "batch", "example_l1", "example_l2")
+CHOICES = {  # what a field that is a name may be; `model` may be a user's own, too
+    "reading": READINGS,
+    "split": SPLITS,
+    "sampling": SAMPLINGS,
+    "features": FEATURES,
+    "activation": ACTIVATIONS,
+    "init": INITS,
+    "evaluate": ("spread", "epochs"),
+    "loss": LOSSES,
+    "precision": PRECISIONS,
+    "clip": CLIPS,
+    "mechanism": MECHANISMS,
+    "noise_on": ("sum", "mean"),
+    "calibration": ("step", "zcdp"),
+    "step": ("fixed", "polyak"),
+    "l2_over": ("batch", "train"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +71,8 @@ class Config:
     moment_noise: float | None = None  # and on the sum of each of the two second moments
     projection: int | None = None  # d: how many random mixtures of the prepared features the network gets; None for all
 
-    model: str = "mnist_cnn"
+    model: str = "mnist_cnn"  # a name of `models.MODELS`, or "package.module:function" of your own
+    model_shapes: str | None = None  # of a network of your own: the shapes of its parameters, see `own.described`
     activation: str = "tanh"
     init: str = "uniform"  # "uniform" on +-1/sqrt(fan_in), or "kaiming"
     normalise: bool = False  # subtract the dataset's public channel means and divide by the deviations
@@ -90,30 +110,20 @@ class Config:
     numerics_version: int = NUMERICS_VERSION
 
     def __post_init__(self) -> None:
-        for name, hint in typing.get_type_hints(type(self)).items():
+        for name, hint in hints().items():
             _check_type(name, getattr(self, name), hint)
-        one_of(READINGS, reading=self.reading)
-        one_of(SPLITS, split=self.split)
-        one_of(SAMPLINGS, sampling=self.sampling)
-        one_of(FEATURES, features=self.features)
-        one_of(MODELS, model=self.model)
-        one_of(ACTIVATIONS, activation=self.activation)
-        one_of(INITS, init=self.init)
-        one_of(("spread", "epochs"), evaluate=self.evaluate)
-        one_of(LOSSES, loss=self.loss)
-        one_of(PRECISIONS, precision=self.precision)
-        one_of(CLIPS, clip=self.clip)
-        one_of(MECHANISMS, mechanism=self.mechanism)
-        one_of(("sum", "mean"), noise_on=self.noise_on)
-        one_of(("step", "zcdp"), calibration=self.calibration)
-        one_of(("fixed", "polyak"), step=self.step)
-        one_of(("batch", "train"), l2_over=self.l2_over)
+        for name, choices in CHOICES.items():
+            one_of(choices, **{name: getattr(self, name)})
+        if not rules.is_own(self.model):
+            one_of(MODELS, model=self.model)
         at_least(1, num_steps=self.num_steps, batch_size=self.batch_size)
         at_least(0, seed=self.seed, split_seed=self.split_seed)
         if self.projection is not None:
             at_least(1, projection=self.projection)
         positive(growth=self.growth, nominal_sensitivity=self.nominal_sensitivity, delta=self.delta)
         below_one(delta=self.delta, loss_share=self.loss_share)
+        if self.loss_clip is not None:
+            positive(loss_share=self.loss_share)
         non_negative(
             learning_rate=self.learning_rate,
             decay=self.decay,
@@ -125,123 +135,9 @@ class Config:
         for name in (*optional, "total_epsilon", "noise_multiplier", "target_epsilon"):
             if getattr(self, name) is not None:
                 positive(**{name: getattr(self, name)})
-        self._check_combinations()
-
-    def _check_combinations(self) -> None:
-        linear, scattering = self.model == "scattering_linear", self.features == "scattering"
-        noised = self.mean_noise is not None and self.moment_noise is not None
-        if not linear == scattering == noised or (self.mean_noise is None) != (self.moment_noise is None):
-            raise ValueError(
-                f"features={self.features!r} with model={self.model!r}, mean_noise={self.mean_noise}, "
-                f"moment_noise={self.moment_noise}: model='scattering_linear' needs features='scattering' and noise on "
-                "both of their statistics (15 and 20 suit 60,000 images), and no other network takes them"
-            )
-        if self.projection is not None and not scattering:
-            raise ValueError(
-                f"projection={self.projection} with features={self.features!r}: only features are projected; "
-                "pass features='scattering', or projection=None"
-            )
-        if (self.clip == "none") != (self.clip_norm is None):
-            raise ValueError(
-                f"clip={self.clip!r} with clip_norm={self.clip_norm!r}: give both, or neither (clip='none')"
-            )
-        budgets = (self.total_epsilon, self.noise_multiplier, self.target_epsilon)
-        if (self.mechanism == "none") != all(budget is None for budget in budgets):
-            raise ValueError(
-                f"mechanism={self.mechanism!r} with total_epsilon={self.total_epsilon!r}: noise needs a budget "
-                "(or a noise_multiplier, or a target_epsilon), and a budget needs a mechanism ('laplace' or 'gaussian')"
-            )
-        if self.noise_on == "mean" and (self.mechanism == "none" or self.noise_multiplier is not None):
-            raise ValueError(
-                f"noise_on='mean' with mechanism={self.mechanism!r}, noise_multiplier={self.noise_multiplier}: only "
-                "noise that follows from a budget can go on the mean; leave it at 'sum'"
-            )
-        if self.noise_multiplier is not None:
-            if self.initial_scale is not None or self.min_scale > 0:
-                raise ValueError(
-                    f"noise_multiplier={self.noise_multiplier} with initial_scale={self.initial_scale}, "
-                    f"min_scale={self.min_scale}: the multiplier fixes every scale; leave these at None and 0"
-                )
-            if self.total_epsilon is not None or self.calibration != "step" or self.growth != 1:
-                raise ValueError(
-                    f"noise_multiplier={self.noise_multiplier} with total_epsilon={self.total_epsilon}, "
-                    f"calibration={self.calibration!r}, growth={self.growth}: the multiplier fixes one scale for all "
-                    "steps; leave these at None, 'step' and 1"
-                )
-            if not self.clip.startswith("example"):
-                raise ValueError(
-                    f"noise_multiplier={self.noise_multiplier} with clip={self.clip!r}: it multiplies the sensitivity "
-                    "that a clip per example guarantees; pass clip='example_l2' or 'example_l1'"
-                )
-        if self.mechanism == "laplace" and self.clip == "example_l2":
-            raise ValueError(
-                "mechanism='laplace' with clip='example_l2': Laplace noise needs an L1 bound; "
-                "pass clip='example_l1', or mechanism='gaussian'"
-            )
-        if self.calibration == "zcdp":
-            if self.mechanism != "gaussian":
-                raise ValueError(f"calibration='zcdp' with mechanism={self.mechanism!r}: zCDP noise is 'gaussian'")
-            if self.growth != 1 or self.initial_scale is not None or self.min_scale > 0:
-                raise ValueError(
-                    f"calibration='zcdp' with growth={self.growth}, initial_scale={self.initial_scale}, "
-                    f"min_scale={self.min_scale}: it uses one scale throughout; leave these at 1, None and 0"
-                )
-        if self.secret_seed and self.reading != "private":
-            raise ValueError(
-                f"secret_seed=True with reading={self.reading!r}: there is no guarantee that a known seed would break; "
-                "leave it at False, or pass reading='private'"
-            )
-        if self.reading == "private":
-            self._check_private()
-        elif self.target_epsilon is not None or self.loss_clip is not None:
-            raise ValueError(
-                f"reading={self.reading!r} with target_epsilon={self.target_epsilon}, loss_clip={self.loss_clip}: both "
-                "belong to reading='private'"
-            )
+        rules.check(self)
         check_clamp(self.initial_scale, self.min_scale)
         below_one(momentum=self.momentum)
-        if self.step == "fixed" and (self.debias or self.max_step is not None):
-            raise ValueError(
-                f"step='fixed' with debias={self.debias}, max_step={self.max_step}: both belong to step='polyak'"
-            )
-        if self.debias and self.max_step is None:
-            raise ValueError(
-                "debias=True with max_step=None: without a cap the de-biased norm makes steps of any size; "
-                "give max_step (0.3 is the reconstruction's)"
-            )
-
-    def _check_private(self) -> None:
-        """Refuse what has no valid guarantee, or no exact accounting."""
-        wanted = {"laplace": "example_l1", "gaussian": "example_l2"}.get(self.mechanism)
-        if wanted is None or self.clip != wanted:
-            raise ValueError(
-                f"reading='private' with mechanism={self.mechanism!r}, clip={self.clip!r}: it needs Laplace noise with "
-                "clip='example_l1', or Gaussian noise with clip='example_l2'"
-            )
-        if self.sampling != "poisson" or self.noise_on != "sum":
-            raise ValueError(
-                f"reading='private' with sampling={self.sampling!r}, noise_on={self.noise_on!r}: what is accounted for "
-                "is Poisson sampling with noise on the sum; pass sampling='poisson', noise_on='sum'"
-            )
-        clamped = self.initial_scale is not None or self.min_scale > 0
-        if self.total_epsilon is not None or self.calibration != "step" or clamped:
-            raise ValueError(
-                f"reading='private' with total_epsilon={self.total_epsilon}, calibration={self.calibration!r}, "
-                f"initial_scale={self.initial_scale}, min_scale={self.min_scale}: its noise follows from "
-                "target_epsilon (or noise_multiplier) and growth alone; leave these at None, 'step', None and 0"
-            )
-        if self.target_epsilon is not None and self.noise_multiplier is not None:
-            raise ValueError(
-                f"target_epsilon={self.target_epsilon} with noise_multiplier={self.noise_multiplier}: either decides "
-                "the noise; give one"
-            )
-        if (self.step == "polyak") != (self.loss_clip is not None):
-            raise ValueError(
-                f"reading='private' with step={self.step!r}, loss_clip={self.loss_clip}: a Polyak step reads the loss, "
-                "which must be released with noise (give loss_clip), and no other step does (leave it at None)"
-            )
-        if self.loss_clip is not None:
-            positive(loss_share=self.loss_share)
 
     @property
     def digest(self) -> str:
@@ -261,9 +157,9 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON types; whole floats stay floats, so 1 and 1.0 have one digest."""
-        hints = typing.get_type_hints(type(self))
+        types_of = hints()
         return {
-            name: float(value) if _is_float(hints[name]) and value is not None else value
+            name: float(value) if _is_float(types_of[name]) and value is not None else value
             for name, value in dataclasses.asdict(self).items()
         }
 
@@ -278,6 +174,12 @@ class Config:
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, checked again."""
         return type(self).from_dict({**dataclasses.asdict(self), **changes})
+
+
+@cache
+def hints() -> dict[str, Any]:
+    """Return the types of the fields of a Config."""
+    return typing.get_type_hints(Config)
 
 
 def _is_float(hint: Any) -> bool:

@@ -75,6 +75,11 @@ def train(
 
     The same `config` and `images` give the same batches and noise on every device.
 
+    >>> from cnndp import load, preset
+    >>> outcome = train(preset("cnn", "reconstructed", "digits", num_steps=3), load("digits"))
+    >>> outcome.status, outcome.history["step"], len(outcome.weights)
+    ('finished', [0, 1, 2, 3], 26010)
+
     Args:
         config: what to do.
         images: the data that `config.dataset` and `config.split` name; with `config.features`, what `features.load`

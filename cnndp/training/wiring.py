@@ -17,7 +17,7 @@ from cnndp.equations.noise import unit_noise
 from cnndp.privacy.filters import Filter
 from cnndp.privacy.ledger import Release
 from cnndp.privacy.plan import Guard, Plan
-from cnndp.training import batches, models
+from cnndp.training import batches, models, own, rules
 from cnndp.training.clipping import physical_batch
 from cnndp.training.config import Config
 from cnndp.training.gradients import flatten
@@ -161,6 +161,11 @@ def network_of(
         generator: of the initial weights.
         device: where the network is.
     """
+    if rules.is_own(config.model):
+        network = own.build(config.model, images.num_classes, generator)
+        shape = images.train_images.shape[1:]
+        own.check_built(config.model, config.model_shapes, network, shape, images.num_classes)
+        return network.to(device)
     return models.build(
         config.model,
         num_classes=images.num_classes,

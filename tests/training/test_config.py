@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from cnndp.training import rules
 from cnndp.training.config import CLIPS, NUMERICS_VERSION, Config
 
 PLAIN = {"method": "cnn", "reading": "reconstructed", "dataset": "digits", "num_steps": 10}
@@ -87,7 +88,7 @@ PRIVATE = {
 }
 
 
-PARTNERS = {"features"}  # decided by the model, so that it never changes alone
+PARTNERS = {"features", "model_shapes"}  # decided by the model, so that they never change alone
 
 
 def test_features_and_their_model_come_together():
@@ -280,3 +281,52 @@ def test_what_a_noise_multiplier_leaves_no_room_for_is_refused(changes, message)
     Config(**{**PLAIN, **fixed})
     with pytest.raises(ValueError, match=message):
         Config(**{**PLAIN, **fixed, **changes})
+
+
+MULTIPLIED = {"mechanism": "gaussian", "clip": "example_l2", "clip_norm": 1.0, "noise_multiplier": 1.0}
+ZCDP = {"mechanism": "gaussian", "total_epsilon": 1.0, "calibration": "zcdp"}
+OWN = {"model": "mine:network", "model_shapes": "weight [10, 784]"}
+# One Config for each rule that breaks it, and no rule before it.
+BROKEN = {
+    "features come with their model and noise": {**PLAIN, "features": "scattering"},
+    "only features are projected": {**PLAIN, "projection": 5},
+    "an own network comes with its shapes": {**PLAIN, "model": "mine:network"},
+    "an own network brings its activation and weights": {**PLAIN, **OWN, "activation": "relu"},
+    "a clip comes with its norm": {**PLAIN, "clip": "batch"},
+    "noise comes with a budget": {**PLAIN, "mechanism": "laplace"},
+    "noise on the mean follows from a budget": {**PLAIN, "noise_on": "mean"},
+    "a multiplier is not clamped": {**PLAIN, **MULTIPLIED, "min_scale": 0.1},
+    "a multiplier is the same in every step": {**PLAIN, **MULTIPLIED, "growth": 2.0},
+    "a multiplier needs a sensitivity": {**PLAIN, **MULTIPLIED, "clip": "batch"},
+    "Laplace noise has an L1 bound": {**FULL, "clip": "example_l2"},
+    "zCDP noise is Gaussian": {**PLAIN, **ZCDP, "mechanism": "laplace"},
+    "zCDP has one scale": {**PLAIN, **ZCDP, "growth": 2.0},
+    "a secret seed keeps a guarantee": {**PLAIN, "secret_seed": True},
+    "targets and released losses are private": {**PRIVATE, "reading": "reconstructed"},
+    "private noise fits its clip": {**PRIVATE, "clip": "example_l1"},
+    "private batches are Poisson samples": {**PRIVATE, "sampling": "reshuffled"},
+    "private noise follows from its target": {**PRIVATE, "min_scale": 0.1},
+    "one number decides private noise": {**PRIVATE, "noise_multiplier": 1.0},
+    "a private Polyak step releases its loss": {**PRIVATE, "loss_clip": None},
+    "cap and de-biasing are of Polyak steps": {**PLAIN, "max_step": 0.3},
+    "a de-biased step has a cap": {**FULL, "max_step": None},
+}
+
+
+def test_every_rule_on_combinations_has_a_name_and_a_case_here():
+    assert [rule.name for rule in rules.RULES] == list(BROKEN)
+
+
+@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.name)
+def test_a_broken_rule_names_its_fields_their_values_and_the_remedy(rule):
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        Config(**BROKEN[rule.name])
+    values = {**{field.name: field.default for field in dataclasses.fields(Config)}, **BROKEN[rule.name]}
+    for name in rule.fields:
+        assert f"{name}={values[name]!r}" in str(caught.value)
+    assert str(caught.value).endswith(f": {rule.remedy}")
+
+
+@pytest.mark.parametrize("values", [PLAIN, FULL, PRIVATE, SCATTERING, {**PLAIN, **MULTIPLIED}, {**PLAIN, **ZCDP}])
+def test_what_means_something_breaks_no_rule(values):
+    assert not [rule.name for rule in rules.RULES if rule.broken(Config(**values))]

@@ -262,7 +262,9 @@ def own_config(config: Config, options: Options, seed: int) -> Config:
     Only private runs have something that a known seed would break, so only they get a secret one.
     """
     values = {name: value for name, value in options.changes if takes(config, name)}
-    if options.colour and config.model in GREY:
+    if "model_shapes" in values:  # a network of a user's own brings its activation and initial weights
+        values = {"activation": "tanh", "init": "uniform", **values}
+    elif options.colour and config.model in GREY:
         values = {"model": "cifar_cnn", "activation": "relu", **values}
     known = split_sizes(options.dataset, config.split)
     if options.num_train is not None:
