@@ -10,7 +10,7 @@ import click
 import pandas as pd
 import torch
 
-from cnndp.bench import cost, timing
+from cnndp.bench import cost, scale, timing
 from cnndp.data import datasets
 from cnndp.data.formats import FetchError
 from cnndp.papers import tuned
@@ -91,9 +91,13 @@ def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...])
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--repeats", default=15, show_default=True, help="Turns of each variant; the spread is over these.")
 @click.option("--threads", default=None, type=click.IntRange(1), help="On a CPU; torch's own choice without it.")
+@click.option("--store", "of_store", is_flag=True, help="Instead: what reading the run store costs as it grows.")
 @BOOK
-def bench(device: str, repeats: int, threads: int | None, book: bool) -> None:
+def bench(device: str, repeats: int, threads: int | None, of_store: bool, book: bool) -> None:
     """Measure what a private step costs on this machine, beside ordinary SGD and Opacus."""
+    if of_store:
+        click.echo(scale.measure().round(3).to_string(index=False))
+        return
     if threads:
         torch.set_num_threads(threads)
     record = timing.measure(experiment.pick_device(device), repeats=repeats)

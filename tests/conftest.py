@@ -1,15 +1,11 @@
 """Fixtures shared by the tests: digits, small networks, and an untouched global random state."""
 
-import statistics
-
 import pytest
 import torch
 from torch import nn
 
 from cnndp.data import datasets
 from cnndp.data.datasets import pixels
-from cnndp.report import findings
-from cnndp.runs import store
 from cnndp.training.gradients import flatten
 from cnndp.training.models import build
 
@@ -59,21 +55,3 @@ def linear():
     for parameter in model.parameters():
         nn.init.uniform_(parameter, -0.03, 0.03, generator=generator)
     return model, flatten(model)
-
-
-@pytest.fixture(scope="session")
-def best_rates():
-    """Return a function: the rate with the highest mean validation accuracy of each method, by a section's records."""
-
-    def best(section, dataset):
-        study = findings.study_of(section, dataset)
-        scores = {}
-        for label, config in study.runs:
-            path = store.find(study.root, config)
-            assert path is not None, "a tuned rate needs the records it was chosen by"
-            name, rate = label.rsplit(", rate ", 1)
-            final = store.load_run(path, config)["final"]["test_accuracy"]
-            scores.setdefault(name, {}).setdefault(float(rate), []).append(final)
-        return {name: max(rates, key=lambda rate: statistics.fmean(rates[rate])) for name, rates in scores.items()}
-
-    return best

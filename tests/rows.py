@@ -1,5 +1,8 @@
 """Frames of runs and their histories, made by hand: what the reports read, with numbers that tests choose."""
 
+import re
+from statistics import fmean
+
 import numpy as np
 import pandas as pd
 
@@ -52,7 +55,7 @@ def run(name, final=90.0, seed=0, **columns):
     """Return a run as a row; its label and title are its name unless they are given."""
     label = columns.get("label", name)
     shown = {"label": label, "title": label, "name": name, "seed": seed, "test_accuracy": final}
-    return {**DEFAULTS, **shown, "max_test_accuracy": final, "ledger": [], **columns}
+    return {**DEFAULTS, **shown, "max_test_accuracy": final, "curve_test_accuracy": final, "ledger": [], **columns}
 
 
 def seeds(name, *finals, **columns):
@@ -74,3 +77,18 @@ def history(*rows, **curves):
         kept = {key: value for key, value in one.items() if key not in {*own, "points", "ledger"}}
         parts.append(points.assign(run=number, **kept))
     return pd.concat(parts, ignore_index=True)
+
+
+def narrow(markdown):
+    """Return a Markdown table without the blanks that align its columns."""
+    return re.sub(" +", " ", markdown)
+
+
+def best_rates(runs):
+    """Return the rate with the highest mean accuracy of each run of a tuning section, by what `tuned` knows it by."""
+    finals = {}
+    for run in runs.itertuples():
+        size = None if pd.isna(run.projection) else run.projection
+        grid = finals.setdefault((run.name, run.panel, run.target, size), {})
+        grid.setdefault(run.rate, []).append(run.test_accuracy)
+    return {key: max(rates, key=lambda rate: fmean(rates[rate])) for key, rates in finals.items()}

@@ -1,6 +1,7 @@
 """Lower bounds on epsilon from what was seen of canaries in one run; no valid claim lies below them.
 
 Three estimators, from the fewest assumptions to the most power:
+
 - `one_run` (Steinke, Nasr and Jagielski 2023): holds for any mechanism and however canaries influence each other;
 - `one_run_fdp` (Mahloujifar, Melis and Chaudhuri 2024): the same, if the trade-off is that of a Gaussian, or better at
   every rate of false alarms, as that of Poisson-sampled Gaussian noise with the same (epsilon, delta) is;

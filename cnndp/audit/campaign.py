@@ -124,7 +124,7 @@ def from_notebook(namespace: Mapping[str, Any]) -> dict[str, Record]:
 
     Raises:
         ValueError: an unknown parameter.
-        results.RecordError: audits that are not stored, or were changed.
+        store.RecordError: audits that are not stored, or were changed.
     """
     given = check_parameters(namespace, "measure", "seeds")
     if given["measure"]:

@@ -119,6 +119,8 @@ def measured(
         significance: one minus the confidence of the intervals.
 
     Returns:
+        A dictionary with these keys.
+
         - "auc" and "auc_interval": area under the curve of hits against false alarms (scikit-learn), bootstrap;
         - "smallest_auc": the least area that as many records tell from 0.5 in four of five trials;
         - "rates": for each false positive rate, the `rate`, the `hits` with `interval` (the wider ends of bootstrap and

@@ -49,7 +49,7 @@ def from_notebook(namespace: Mapping[str, Any]) -> Record:
 
     Raises:
         ValueError: an unknown parameter or machine.
-        results.RecordError: no benchmark is stored.
+        store.RecordError: no benchmark is stored.
     """
     given = check_parameters(namespace, "machine", "measure", "repeats", "device")
     root = store.default_root()

@@ -143,7 +143,7 @@ GROUPS: tuple[tuple[dict[str, Any], tuple[tuple[Any, ...], ...]], ...] = (
         {
             "place": "Fig. 8(b), text",
             "unit": "points",
-            "column": "test_accuracy",
+            "column": "curve_test_accuracy",
             "against": NOISE_FREE,
             "section": "fig08_loss",
             "dataset": "mnist",

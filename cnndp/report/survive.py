@@ -29,7 +29,7 @@ def effects(runs: pd.DataFrame, against: Mapping[str, str]) -> pd.DataFrame:
         against: name -> name that it is compared with.
 
     Returns:
-        a row a comparison: `name`, `what` and `other` (as shown), `epsilon`, `projection`, `pairs` (differences in
+        a row a comparison, with `name`, `what` and `other` (as shown), `epsilon`, `projection`, `pairs` (differences in
         final test accuracy, in points, one a seed), their `mean`, the ends `low` and `high` of its 95 % interval,
         for this difference alone; and whether it `gains` or `loses`, with all comparisons made with it taken into
         account.

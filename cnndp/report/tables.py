@@ -86,7 +86,7 @@ def source_note(study: Experiment, runs: pd.DataFrame) -> str:
         "seeds": listed(sorted(runs["seed"])),
         "code": f"commit `{listed(runs['commit'])}`, torch {listed(runs['torch'])}",
         "device": listed(runs["device"]),
-        "seconds": f"{runs['seconds'].sum():,.0f} in all",
+        "seconds": f"{sum(runs['seconds']):,.0f} in all",
         "data": f"SHA-256 `{runs['dataset_sha256'].iat[0][:12]}`",
     }
     note = "*Source.* " + "; ".join(f"{name}: {fact}" for name, fact in facts.items()) + "."

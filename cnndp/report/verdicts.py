@@ -18,7 +18,12 @@ READINGS = ("printed", "reconstructed", "private")
 BASELINES = ("DPGDM", "DP-SGD", "CDP")
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not yet run"
 TOO_FEW = "too few seeds"
-ALWAYS = ("train_accuracy", "test_accuracy", "max_test_accuracy")  # columns that every run has a value in
+ALWAYS = (
+    "train_accuracy",
+    "test_accuracy",
+    "max_test_accuracy",
+    "curve_test_accuracy",
+)  # columns that every run has a value in
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": lambda values, bound: (values >= bound) | (values - bound).abs().lt(1e-9),

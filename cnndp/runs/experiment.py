@@ -57,7 +57,7 @@ PARAMETERS: dict[str, tuple[type, ...]] = {
 TUNING: dict[str, tuple[type, ...]] = {"engine": (str,), "max_physical_batch": (int, type(None))}
 # Of the notebook your_own_plan.
 OWN_PLAN = (
-    *("dataset", "target_epsilon", "delta", "epochs", "batch_size"),
+    *("dataset", "model", "target_epsilon", "delta", "epochs", "batch_size"),
     *("clip_norm", "learning_rate", "num_canaries", "seed"),
 )
 IPYTHON_NAMES = {"In", "Out"}

@@ -17,7 +17,16 @@ PRIVACY = ("nominal_epsilon", "exact_epsilon", "renyi_epsilon", "no_guarantee")
 MADE = ("commit", "torch", "device", "seconds", "dataset_sha256")
 COLUMNS = (
     *("section", "label", "title", "name", *Facts._fields),
-    *(*Config.__dataclass_fields__, "rate", "digest", "status", *FINAL, "max_test_accuracy", "capped"),
+    *(
+        *Config.__dataclass_fields__,
+        "rate",
+        "digest",
+        "status",
+        *FINAL,
+        "max_test_accuracy",
+        "curve_test_accuracy",
+        "capped",
+    ),
     *(*PRIVACY, *MADE, "ledger"),
 )
 
@@ -27,13 +36,13 @@ def frame(results: Iterable[Result]) -> pd.DataFrame:
 
     Columns: `section`, `label`, `title`, `name` and the facts of its section (`entries.Facts`); every field of
     `Config`, and `rate`, the one number that is tuned; `digest`, `status`; what it ended at (`FINAL`, accuracies in
-    percent), `max_test_accuracy`, `capped` (the share of steps at the cap, in percent); `PRIVACY`; `MADE`; and the
-    `ledger`. What a run has none of is missing.
+    percent), `max_test_accuracy`, `curve_test_accuracy` (where its curve ends, on the fewer images of curves), `capped`
+    (the share of steps at the cap, in percent); `PRIVACY`; `MADE`; and the `ledger`. What a run has none of is missing.
 
     >>> from cnndp import prepare, run
     >>> study = prepare("fig07_ablation", dataset="mnist", profile="paper", methods=["cnn"], seeds=[0, 1])
     >>> frame(run(study))[["name", "seed", "num_steps"]].to_numpy().tolist()
-    [['noise-free', 0, 300], ['noise-free', 1, 300]]
+    [['noise-free', 0, 600], ['noise-free', 1, 600]]
     """
     return pd.DataFrame([row(result) for result in results], columns=COLUMNS).rename_axis("run")
 
@@ -54,11 +63,19 @@ def row(result: Result) -> dict[str, Any]:
         "status": record["status"],
         **{name: final.get(name) for name in FINAL},
         "max_test_accuracy": highest(record),
+        "curve_test_accuracy": curve_end(record),
         "capped": 100 * final["steps_at_cap"] / final["last_step"],
         **{name: record["privacy"].get(name) for name in PRIVACY},
         **{name: record["provenance"][name] for name in MADE},
         "ledger": record["ledger"],
     }
+
+
+def curve_end(record: Mapping[str, Any]) -> float:
+    """Return the test accuracy that its curve ends at; of a run that diverged, or has no curve, the final one."""
+    curve = record["history"]["test_accuracy"]
+    ended = record["status"] == "finished" and curve and curve[-1] is not None
+    return float(curve[-1] if ended else record["final"]["test_accuracy"])
 
 
 def highest(record: Mapping[str, Any]) -> float:
@@ -75,21 +92,28 @@ def history(results: Iterable[Result]) -> pd.DataFrame:
     diverged has fewer rows.
     """
     kept = list(results)
-    parts = [pd.DataFrame(result.record["history"]).rename(columns=POINTS) for result in kept]
+    parts = [pd.DataFrame(result.record["history"], dtype=float).rename(columns=POINTS) for result in kept]
     if not parts:
         return pd.DataFrame()
-    points = pd.concat(parts, keys=range(len(parts)), names=["run", "point"]).reset_index()
+    points = pd.concat(parts, keys=range(len(parts)), names=["run", "point"]).reset_index().astype({"iteration": int})
     runs = frame(kept)
     return points.merge(runs.drop(columns=runs.columns.intersection(points.columns)), on="run")
 
 
 def having(runs: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the rows that have every value of `where`, none if there is no such row."""
-    return runs[(runs[list(where)] == pd.Series(where)).all(axis=1)]
+    """Return the rows that have every value of `where`, none if there is no such row; None is a missing value.
+
+    Raises:
+        ValueError: an unknown column; the message names what is nearest.
+    """
+    for column, value in where.items():
+        one_of(list(runs.columns), column=column)
+        runs = runs[runs[column].isna() if value is None else runs[column] == value]
+    return runs
 
 
 def select(runs: pd.DataFrame, /, **where: Any) -> pd.DataFrame:
-    """Return the rows that have every value of `where`.
+    """Return the rows that have every value of `where`; None is a missing value.
 
     Raises:
         ValueError: an unknown column, or no such row; the message names what is nearest.
@@ -100,14 +124,12 @@ def select(runs: pd.DataFrame, /, **where: Any) -> pd.DataFrame:
     >>> select(runs, name="DPGMD")
     Traceback (most recent call last):
       ...
-    ValueError: name='DPGMD' is unknown; did you mean 'DPGDM'?
+    ValueError: name='DPGMD' is not known; did you mean 'DPGDM'? Known: CDP, DPGDM
     """
     for column, value in where.items():
-        one_of(list(runs.columns), column=column)
-        known = runs[column]
-        found = runs[known == value]
+        found = having(runs, {column: value})
         if found.empty:
-            refuse(column, value, known)
+            refuse(column, value, runs[column])
         runs = found
     return runs
 

@@ -88,7 +88,7 @@ def known(layer: nn.Module) -> bool:
 
 
 def chain(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
-    """Return the layers of nested `nn.Sequential`s in the order of computation, with their full names."""
+    """Return the layers of nested `nn.Sequential` modules in the order of computation, with their full names."""
     if type(model) is not nn.Sequential:
         return [(prefix, model)]
     children = [(f"{prefix}.{name}" if prefix else name, child) for name, child in model._modules.items() if child]

@@ -1,17 +1,23 @@
 """What the papers state, and the verdicts on it. The percent numbers are a checked-in list: the texts are not here."""
 
 import math
+import re
 from collections import Counter
-from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+import pandas as pd
 import pytest
+import rows
 
-from cnndp.papers.claims import STATED, TABLE_I, TABLE_II, Stated, claims, total_epsilon
+from cnndp.papers.claims import STATED, TABLE_I, TABLE_II, Stated, claims, losses, means, total_epsilon
+from cnndp.papers.kinds import BEST, INCONSISTENT, MISQUOTED, NOISE_FREE, NOT_TESTABLE, WORST
 from cnndp.papers.p1 import LABELS
-from cnndp.report import verdicts
+from cnndp.papers.presets import preset
+from cnndp.papers.sections.plan import Run
 from cnndp.report.verdicts import as_markdown, compare
+from cnndp.runs.experiment import Result
+from cnndp.runs.frames import COLUMNS, MADE, frame
 
 # Every number with a percent sign (or "percent") in the two texts, once per value, in the order of the texts.
 PERCENTS = {
@@ -40,38 +46,35 @@ def numbers(which: str, units: tuple[str, ...] = ()) -> set[float]:
     return {float(s.value) for s in found if not isinstance(s.value, tuple)}
 
 
-def run(method: str = "cnn_dp_gan", seed: int = 0, *, final: float = 97.0, **fields: Any) -> dict[str, Any]:
-    """Return a run record whose accuracies end at `final`; other fields go to its config."""
-    config = {
-        "method": method,
-        "seed": seed,
-        "reading": "reconstructed",
-        "dataset": "mnist",
-        "num_steps": 600,
-    }
-    curve = [10.0, final - 1.0, final]
-    history = {
-        "step": [1, 300, 600],
-        "train_accuracy": curve,
-        "test_accuracy": curve,
-        "loss": [2.3, 0.5, 0.36],
-    }
-    return {
-        "config": {**config, "l2_coefficient": 0.0, **fields},
-        "status": "finished",
-        "history": history,
-        "final": {"test_accuracy": final},
-    }
+def run(method: str = "cnn_dp_gan", seed: int = 0, *, final: float = 97.0, **columns: Any) -> dict[str, Any]:
+    """Return a run on MNIST whose accuracies are `final`, without L2 term, unless other columns say otherwise."""
+    accuracies = {"train_accuracy": final, "test_accuracy": final, "max_test_accuracy": final}
+    own = {"method": method, "dataset": "mnist", "num_steps": 600, "l2_coefficient": 0.0}
+    return rows.run(method, seed=seed, **{**own, **accuracies, **columns})
 
 
-def row(key: str, section: str, *runs: Mapping[str, Any]) -> Any:
-    """Return the one row of `compare` about `key`."""
-    return compare({section: runs}, stated=[BY_KEY[key]]).iloc[0]
-
-
-def fig7(final: float, seed: int = 0, **fields: Any) -> dict[str, Any]:
+def fig7(final: float, seed: int = 0, **columns: Any) -> dict[str, Any]:
     """Return a run of Fig. 7's CNN-DP-GAN, which has the L2 term."""
-    return run(seed=seed, final=final, l2_coefficient=0.5, **fields)
+    return run(seed=seed, final=final, **{"l2_coefficient": 0.5, **columns})
+
+
+def of(section: str, *runs: dict[str, Any]) -> pd.DataFrame:
+    """Return the runs of a section as a frame."""
+    return rows.runs(*(one | {"section": section} for one in runs))
+
+
+def row(key: str, section: str, *runs: dict[str, Any]) -> Any:
+    """Return the one row of `compare` about `key`."""
+    return compare(of(section, *runs), stated=[BY_KEY[key]]).iloc[0]
+
+
+def cells(markdown: str) -> list[list[str]]:
+    """Return the rows of a Markdown table, without the ruler, as lists of cells."""
+    lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in markdown.splitlines()]
+    assert len({len(line) for line in lines}) == 1
+    table = [[cell.strip() for cell in line] for line in lines]
+    assert set("".join(table[1])) == set(":-")
+    return [table[0], *table[2:]]
 
 
 GAN = "p1.fig07.cnn_dp_gan.max_test_accuracy"  # 98.38 %
@@ -115,9 +118,24 @@ def test_every_number_has_key_place_and_words_of_its_own() -> None:
 def test_every_claim_can_be_evaluated_or_says_why_not() -> None:
     for claim in claims():
         assert claim.section
-        assert claim.statistic or claim.note.startswith(("Inconsistent:", "Source:", "Not testable:"))
-        if isinstance(claim.value, tuple) and claim.statistic:
+        assert claim.column or claim.fixed
+        assert claim.fixed in ("", INCONSISTENT, MISQUOTED, NOT_TESTABLE)
+        assert claim.note or not claim.fixed
+        assert claim.column in ("", "epsilon", *COLUMNS)
+        assert set(claim.where) <= set(COLUMNS)
+        assert claim.against in ("", NOISE_FREE, BEST, WORST)
+        if isinstance(claim.value, tuple) and claim.column:
             assert set(claim.value) <= set(LABELS)
+
+
+def test_what_the_figures_draw_beside_the_runs_is_what_is_stated() -> None:
+    assert losses("mnist") == {
+        "train": {"DPGDM": 4.71, "DP-SGD": 3.26, "CDP": 10.49, "CNN-DP-GAN": 1.31},
+        "test": {"DPGDM": 4.18, "DP-SGD": 2.96, "CDP": 9.01, "CNN-DP-GAN": 1.08},
+    }
+    assert means("mnist") == {"DPGDM": 70.23, "DP-SGD": 82.36, "CDP": 86.08, "CNN-DP-GAN-Polyak": 97.68}
+    assert means("cifar10") == {"CNN-DP-GAN-Polyak": 92.08}
+    assert (losses("digits"), means("digits")) == ({"train": {}, "test": {}}, {})
 
 
 def test_claims_select_by_section_and_paper() -> None:
@@ -183,9 +201,9 @@ def test_table_2_does_not_follow_eq_5(dataset: str, follows: float, printed: flo
     total = 1200 * initial + Fraction(1200 * 1199, 2) * increment
     assert float(total) == pytest.approx(follows)
     assert float(table[1200]) == printed != pytest.approx(follows, rel=0.01)
-    assert BY_KEY[f"p1.table2.{dataset}.eq5"].note.startswith(
-        f"Inconsistent: Eq. (5) through T = 300 and 600 gives {follows}"
-    )
+    claim = BY_KEY[f"p1.table2.{dataset}.eq5"]
+    assert claim.fixed == INCONSISTENT
+    assert claim.note.startswith(f"Eq. (5) through T = 300 and 600 gives {follows}")
 
 
 def test_split_of_8_to_2() -> None:
@@ -230,21 +248,61 @@ def test_p2_counts_agree() -> None:
 # Statistics
 
 
-def test_statistics_of_one_run() -> None:
-    record = run(final=90.0)
-    record["history"]["test_accuracy"] = [10.0, 95.0, 90.0]
-    assert verdicts.run_value("max", record) == 95.0
-    assert verdicts.run_value("final", record) == 90.0
-    assert verdicts.run_value("value at 600", record, run("cnn", final=98.0)) == 8.0
-    assert verdicts.run_value("value at 300 (train)", record, run("cnn", final=98.0)) == 97.0 - 89.0
-    assert verdicts.run_value("value at 600", record) is None  # no reference
-    assert verdicts.run_value("value at 450", record, run("cnn")) is None  # not measured there
-    assert verdicts.run_value("final train_loss", record) == pytest.approx(36.0)  # printed by P2 as a percentage
-    assert verdicts.run_value("final rdp_epsilon", record) is None
-    private = {**record, "final": {**record["final"], "rdp_epsilon": 1.09}, "privacy": {"exact_epsilon": 0.99}}
-    assert verdicts.run_value("final rdp_epsilon", private) == 0.99  # a valid guarantee is quoted by its own epsilon
-    none = {**private, "privacy": {"exact_epsilon": None}}
-    assert verdicts.run_value("final rdp_epsilon", none) == 1.09
+def record(**curves: list[float | None]) -> dict[str, Any]:
+    """Return the record of a run that ended at 90 % on the whole test set, with the curves that were measured."""
+    config = preset("cnn_noisy", "reconstructed", "mnist", 600)
+    return {
+        "config": config.to_dict(),
+        "digest": config.digest,
+        "status": "finished",
+        "history": curves,
+        "final": {"test_accuracy": 90.0, "train_accuracy": 89.0, "steps_at_cap": 0, "last_step": 600},
+        "privacy": {},
+        "provenance": dict.fromkeys(MADE),
+        "ledger": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("measured", "highest"), [([10.0, 95.0, 91.0], 95.0), ([None, 80.0, 85.0], 85.0), ([None], 90.0), ([], 90.0)]
+)
+def test_the_highest_accuracy_is_among_those_measured_and_the_final_one_where_none_was(
+    measured: list[float | None], highest: float
+) -> None:
+    planned = Run("fig07_ablation", "CNN", "CNN", "CNN", preset("cnn_noisy", "reconstructed", "mnist", 600))
+    runs = frame([Result(planned, record(test_accuracy=measured))])
+    assert runs["test_accuracy"].tolist() == [90.0]
+    found = compare(runs, stated=[BY_KEY["p1.fig07.cnn.max_test_accuracy"]]).iloc[0]
+    assert found.mean_reconstructed == highest
+
+
+def test_the_highest_accuracy_is_not_the_final_one() -> None:
+    lost = run("cnn_noisy", final=90.0, max_test_accuracy=95.0)
+    assert row("p1.fig07.cnn.max_test_accuracy", "fig07_ablation", lost).mean_reconstructed == 95.0
+    lengths = [lost | {"method": "cdp", "num_steps": steps} for steps in (300, 600, 1200)]
+    assert row("p1.fig09.mnist.cdp", "fig09_comparison", *lengths).mean_reconstructed == 90.0
+
+
+def test_accuracy_is_lost_on_the_part_that_the_claim_names() -> None:
+    runs = [run("cnn", final=98.0), run("cdp", final=90.0, train_accuracy=89.0)]
+    assert row("p1.fig08.test.cdp", "fig08_loss", *runs).mean_reconstructed == 8.0
+    assert row("p1.fig08.train.cdp", "fig08_loss", *runs).mean_reconstructed == 9.0
+    assert row("p1.fig08.test.cdp", "fig08_loss", runs[1]).verdict == "not yet run"  # no reference
+    shorter = [one | {"num_steps": 450} for one in runs]
+    assert row("p1.fig08.test.cdp", "fig08_loss", *shorter).verdict == "not yet run"
+
+
+def test_p2_prints_a_loss_times_a_hundred() -> None:
+    one = run("dp_sgd", dataset="fashion_mnist", num_steps=4800, train_loss=0.36, test_loss=0.28)
+    assert row("p2.table2.train_loss", "p2_table3", one).mean_reconstructed == pytest.approx(36.0)
+    assert row("p2.table2.test_loss", "p2_table3", one).mean_reconstructed == pytest.approx(28.0)
+
+
+def test_a_valid_guarantee_is_quoted_by_its_own_epsilon() -> None:
+    key, steps = "p2.table3.e3.epsilon", {"dataset": "fashion_mnist", "num_steps": 720}
+    private = run("dp_sgd", reading="private", rdp_epsilon=1.09, exact_epsilon=0.99, **steps)
+    assert row(key, "p2_table3", private).mean_private == 0.99
+    assert row(key, "p2_table3", private | {"exact_epsilon": None}).mean_private == 1.09
 
 
 def test_accuracy_loss_is_against_the_same_seed() -> None:
@@ -292,15 +350,15 @@ def test_gap_is_to_the_best_and_to_the_worst_baseline() -> None:
 
 
 def test_nothing_is_claimed_without_records() -> None:
-    frame = compare({})
-    assert len(frame) == len(claims())
-    assert set(frame["verdict"]) == {
+    found = compare(rows.runs())
+    assert list(found["key"]) == [claim.key for claim in claims()]
+    assert set(found["verdict"]) == {
         "not yet run",
         "not testable",
         "inconsistent within the paper",
         "inconsistent with its source",
     }
-    assert frame["mean_reconstructed"].isna().all()
+    assert found["mean_reconstructed"].isna().all()
 
 
 @pytest.mark.parametrize(
@@ -324,9 +382,9 @@ def test_the_tolerance_grows_with_the_spread() -> None:
 def test_epsilon_is_held_to_its_printed_decimals() -> None:
     runs = [run("dp_sgd", num_steps=720, dataset="fashion_mnist")]
     assert row("p2.table3.e3.epsilon", "p2_table3", *runs).verdict == "not testable"  # the runs do not have it
-    runs[0]["final"]["rdp_epsilon"] = 0.5632
+    runs[0]["rdp_epsilon"] = 0.5632
     assert row("p2.table3.e3.epsilon", "p2_table3", *runs).verdict == "reproduced"
-    runs[0]["final"]["rdp_epsilon"] = 0.57
+    runs[0]["rdp_epsilon"] = 0.57
     assert row("p2.table3.e3.epsilon", "p2_table3", *runs).verdict == "not reproduced"
 
 
@@ -337,27 +395,40 @@ def test_never_the_best_run() -> None:
 
 
 def test_a_diverged_run_counts_with_what_it_ended_at() -> None:
-    lost = fig7(10.0, 1)
-    lost |= {
-        "status": "diverged",
-        "history": {"step": [1], "train_accuracy": [], "test_accuracy": [], "loss": [9.0]},
-        "final": {**lost["final"], "last_step": 16},
-    }
-    found = row(GAN, "fig07_ablation", fig7(98.0, 0), lost)
+    lost = {"status": "diverged", "last_step": 16}
+    found = row(GAN, "fig07_ablation", fig7(98.0, 0), fig7(10.0, 1, **lost))
     assert found.mean_reconstructed == 54.0  # (98 + 10) / 2
     assert found.reconstructed == "54.00 ± 62.23 (n=2); diverged at step 16"
-    lost["history"] |= {"train_accuracy": [12.0], "test_accuracy": [12.0]}
-    assert verdicts.run_value("value at 600", lost, run("cnn", final=98.0)) == 88.0
+    found = row("p1.fig08.test.dpgdm", "fig08_loss", run("cnn", final=98.0), run("dpgdm", final=10.0, **lost))
+    assert (found.mean_reconstructed, found.reconstructed) == (88.0, "88.00 (n=1); diverged at step 16")
+
+
+def test_a_run_that_diverged_is_named_in_the_orderings_that_it_is_in() -> None:
+    runs = [run("cnn_noisy", final=50.0), run("cnn_dp", final=10.0, status="diverged", last_step=7), fig7(97.0)]
+    found = row("p1.fig07.order", "fig07_ablation", *runs)
+    assert found.reconstructed == "CNN 50.00; CNN-DP 10.00; CNN-DP-GAN 97.00 (n=1); diverged at step 7"
+    assert "diverged" not in row(GAN, "fig07_ablation", *runs).reconstructed
 
 
 def test_two_runs_of_a_seed_that_nothing_tells_apart_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"differ in \['clip_norm'\]"):
-        row(GAN, "fig07_ablation", fig7(98.0, clip_norm=0.5), fig7(98.0, clip_norm=1.0))
+    runs = [fig7(98.0, label="clip 0.5"), fig7(98.0, label="clip 1")]
+    with pytest.raises(ValueError, match=r"two runs of seed 0 match .*: clip 0.5, clip 1; pass one configuration"):
+        row(GAN, "fig07_ablation", *runs)
+
+
+def test_a_run_that_only_stands_beside_a_methods_own_is_not_compared() -> None:
+    beside = fig7(10.0, beside="MNIST's constants")
+    assert row(GAN, "fig07_ablation", beside).verdict == "not yet run"
+    assert row(GAN, "fig07_ablation", beside, fig7(98.0)).reconstructed == "98.00 (n=1)"
+
+
+def test_runs_of_another_section_do_not_count() -> None:
+    assert row(GAN, "fig08_loss", fig7(98.38)).verdict == "not yet run"
 
 
 @pytest.mark.parametrize("fields", [{"dataset": "digits"}, {"num_steps": 300}, {"l2_coefficient": 0.0}])
 def test_runs_of_another_setting_do_not_count(fields: dict[str, Any]) -> None:
-    assert row(GAN, "fig07_ablation", run(**{"l2_coefficient": 0.5, **fields})).verdict == "not yet run"
+    assert row(GAN, "fig07_ablation", fig7(98.38, **fields)).verdict == "not yet run"
 
 
 def test_the_reconstructed_reading_decides_and_printed_stands_in() -> None:
@@ -456,8 +527,7 @@ def test_contradictions_stay_contradictions_whatever_the_runs_say() -> None:
     found = row("p1.fig09.mnist.baseline_order", "fig09_comparison", *runs)
     assert found.verdict == "inconsistent within the paper"
     assert found.n_reconstructed == 2
-    keys = [claim.key for claim in claims() if claim.note.startswith("Inconsistent:")]
-    assert keys == [
+    assert [claim.key for claim in claims() if claim.fixed == INCONSISTENT] == [
         "p1.fig08.baseline_order",
         "p1.fig09.mnist.baseline_order",
         "p1.abstract.gain.low",
@@ -467,51 +537,53 @@ def test_contradictions_stay_contradictions_whatever_the_runs_say() -> None:
         "p1.table2.cifar10.eq5",
         "p2.table3.e20.epsilon",
     ]
-    assert [claim.key for claim in claims() if claim.note.startswith("Source:")] == ["p2.dataset"]
+    assert [claim.key for claim in claims() if claim.fixed == MISQUOTED] == ["p2.dataset"]
+    assert [claim.key for claim in claims() if claim.fixed == NOT_TESTABLE] == ["p1.fig10.early"]
 
 
 def test_settings_and_cited_numbers_are_not_compared() -> None:
-    assert compare({}, stated=[s for s in STATED if s.kind != "claim"]).empty
+    assert compare(rows.runs(), stated=[s for s in STATED if s.kind != "claim"]).empty
 
 
-def test_compare_is_the_same_every_time() -> None:
-    records = {"fig07_ablation": modules([50.0, 52.0, 51.0], [96.0, 96.4, 96.2], [96.1, 96.3, 96.6])}
-    assert compare(records).equals(compare(records))
+def test_compare_is_the_same_in_any_order_of_the_runs() -> None:
+    runs = of("fig07_ablation", *modules([50.0, 52.0, 51.0], [96.0, 96.4, 96.2], [96.1, 96.3, 96.6]))
+    once, again, reversed_ = (compare(one, stated=claims("fig07_ablation")) for one in (runs, runs, runs[::-1]))
+    assert (once["n_reconstructed"] == 3).any()
+    assert once.equals(again)
+    assert once.equals(reversed_)
 
 
 # Markdown
 
 
 def test_markdown_is_one_safe_line_per_claim() -> None:
-    odd = Stated("p1.x", "P1", "Fig. 7", "a|b <c> $d$", 1.0, "%", section="fig07_ablation", statistic="max")
-    lines = as_markdown(compare({}, stated=[odd])).splitlines()
-    assert len(lines) == 3
-    assert lines[2] == r"| Fig. 7 | a\|b \<c> \$d\$ (%) | 1 |  |  |  | not yet run |"
+    odd = Stated("p1.x", "P1", "Fig. 7", "a|b <c> $d$", 1.0, "%", section="fig07_ablation", column="max_test_accuracy")
+    markdown = as_markdown(compare(rows.runs(), stated=[odd]))
+    assert len(markdown.splitlines()) == 3
+    assert cells(markdown)[1] == ["Fig. 7", r"a\|b \<c> \$d\$ (%)", "1", "", "", "", "not yet run"]
 
 
 def test_markdown_shows_readings_and_difference() -> None:
-    records = {"fig07_ablation": [fig7(97.0), fig7(10.0, reading="printed")]}
-    line = as_markdown(compare(records, stated=[BY_KEY[GAN]])).splitlines()[-1]
-    assert line.endswith("| 98.38 | 10.00 (n=1) | 97.00 (n=1) | -1.38 | not reproduced |")
+    runs = of("fig07_ablation", fig7(97.0), fig7(10.0, reading="printed"))
+    found = cells(as_markdown(compare(runs, stated=[BY_KEY[GAN]])))[-1]
+    assert found[2:] == ["98.38", "10.00 (n=1)", "97.00 (n=1)", "-1.38", "not reproduced"]
 
 
 def test_markdown_of_nothing_is_a_header() -> None:
-    assert len(as_markdown(compare({}, stated=[])).splitlines()) == 2
+    assert len(as_markdown(compare(rows.runs(), stated=[])).splitlines()) == 2
 
 
 def test_private_runs_have_a_column_of_their_own_where_there_are_any() -> None:
-    runs = [
-        run("cnn_dp_gan_polyak", seed, final=97.0, num_steps=steps) for seed in range(2) for steps in (300, 600, 1200)
-    ]
-    private = [
-        run("cnn_dp_gan_polyak", seed, reading="private", final=90.0, num_steps=steps)
-        for seed in range(2)
-        for steps in (300, 600, 1200)
-    ]
-    stated = [claim for claim in claims("fig09_comparison") if claim.key == "p1.fig09.mnist.polyak"]
-    plain = as_markdown(compare({"fig09_comparison": runs}, stated=stated))
-    assert "private" not in plain
-    header, rule, line = as_markdown(compare({"fig09_comparison": [*runs, *private]}, stated=stated)).splitlines()
-    assert "| reconstructed | private | difference |" in header
-    assert header.count("|") == rule.count("|") == line.count("|")
-    assert "| 97.00 ± 0.00 (n=2) | 90.00 ± 0.00 (n=2) | -0.68 |" in line
+    runs, private = (
+        [
+            run("cnn_dp_gan_polyak", seed, final=final, num_steps=steps, reading=reading)
+            for seed in range(2)
+            for steps in (300, 600, 1200)
+        ]
+        for reading, final in (("reconstructed", 97.0), ("private", 90.0))
+    )
+    stated = [BY_KEY["p1.fig09.mnist.polyak"]]
+    assert "private" not in as_markdown(compare(of("fig09_comparison", *runs), stated=stated))
+    header, line = cells(as_markdown(compare(of("fig09_comparison", *runs, *private), stated=stated)))
+    assert header[4:7] == ["reconstructed", "private", "difference"]
+    assert line[4:7] == ["97.00 ± 0.00 (n=2)", "90.00 ± 0.00 (n=2)", "-0.68"]

@@ -1,10 +1,18 @@
-"""CIFAR-10's own departures: who gets them, a grid that is as wide for all, rates that follow from records."""
+"""CIFAR-10's own departures: who gets them, a grid that is as wide for all, the rates that were chosen from it."""
 
 import pytest
 
-from cnndp.papers.presets import CIFAR10_RATES, METHODS, preset
-from cnndp.papers.sections.cifar10 import BACK, TUNED, cifar10_tuning, fig09_comparison, rates_of, with_mnists_constants
-from cnndp.papers.sections.equal import rate_of
+from cnndp.papers import tuned
+from cnndp.papers.presets import CIFAR10_TUNED, METHODS, preset
+from cnndp.papers.sections.cifar10 import (
+    BACK,
+    BESIDE,
+    cifar10_tuning,
+    fig09_comparison,
+    rates_of,
+    with_mnists_constants,
+)
+from cnndp.papers.sections.entries import rate_of
 from cnndp.papers.sections.plan import Options, plan
 
 
@@ -31,20 +39,29 @@ def test_dp_sgd_and_dpgdm_differ_in_momentum_and_rate_alone():
 def test_the_grids_are_as_wide_for_all_and_reach_as_far_with_momentum_as_without():
     assert [10 * rate for rate in rates_of("dpgdm")] == pytest.approx(rates_of("dp_sgd"))
     grids = {}
-    for label, config in cifar10_tuning("cifar10", 100).items():
+    for name, config, _ in cifar10_tuning("cifar10", 100):
         assert config.split == "8:2 validation"
-        grids.setdefault(label.rsplit(",", 1)[0], []).append(rate_of(config))
-    assert grids == {label: list(rates_of(method)) for label, method in TUNED.items()}
+        grids.setdefault(name, []).append(rate_of(config))
+    assert grids == {name: list(rates_of(method)) for method, name in CIFAR10_TUNED.items()}
 
 
 def test_mnists_constants_stand_beside_the_tuned_ones():
     runs = fig09_comparison("cifar10", 300)
-    for label in ("noise-free", "CNN-DP-GAN-Polyak"):
-        config, grey = runs[f"{label} (MNIST's constants)"], preset(runs[label].method, "reconstructed", "mnist", 300)
-        for name in ("normalise", "init", "momentum", "max_step"):
-            assert getattr(config, name) == getattr(grey, name)
+    own = {entry.name: entry.config for entry in runs if entry.config.reading != "printed" and not entry.facts.beside}
+    beside = {entry.name: entry.config for entry in runs if entry.facts.beside}
+    assert {entry.facts.beside for entry in runs} == {"", BESIDE}
+    assert set(beside) == {"noise-free", "CNN-DP-GAN-Polyak"}
+    for name, config in beside.items():
+        grey = preset(config.method, "reconstructed", "mnist", 300)
+        for field in ("normalise", "init", "momentum", "max_step"):
+            assert getattr(config, field) == getattr(grey, field)
         assert rate_of(config) == 0.3
-        assert config == with_mnists_constants(runs[label])
+        assert config == with_mnists_constants(own[name]) != own[name]
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "digits"])
+def test_nothing_stands_beside_the_runs_of_other_datasets(dataset):
+    assert {entry.facts.beside for entry in fig09_comparison(dataset, 300)} == {""}
 
 
 def test_each_departure_is_put_back_alone():
@@ -54,6 +71,8 @@ def test_each_departure_is_put_back_alone():
         assert runs[label] == base.replace(**change) != base
 
 
-def test_the_rates_are_those_with_the_highest_accuracy_on_validation_images(best_rates):
-    best = {TUNED[name]: rate for name, rate in best_rates("cifar10_tuning", "cifar10").items()}
-    assert best == CIFAR10_RATES
+def test_every_method_runs_at_the_rate_that_was_chosen_for_it():
+    chosen = {one.name: one.rate for one in tuned.choices("cifar10_tuning", "cifar10")}
+    rates = {method: rate_of(preset(method, "reconstructed", "cifar10", 300)) for method in METHODS}
+    assert {name: rates[method] for method, name in CIFAR10_TUNED.items()} == chosen
+    assert {rates[method] for method in set(METHODS) - set(CIFAR10_TUNED)} == {chosen["CNN-DP-GAN"]}

@@ -1,15 +1,18 @@
 """Figures of the papers, drawn from small runs on digits: what they show is what the records hold."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import rows
 import torch
 from torch import nn
 
+from cnndp.papers import claims
 from cnndp.papers.sections.p1 import BUDGETS, THRESHOLDS
 from cnndp.papers.sections.plan import SECTIONS
-from cnndp.report import tables
+from cnndp.report import numbers, pairs, tables
 from cnndp.report.figures import diagrams, drawing, p1, p2
-from cnndp.runs import experiment
+from cnndp.runs import experiment, frames
 from cnndp.training import models
 
 PNG = b"\x89PNG"
@@ -21,26 +24,29 @@ def made(tmp_path_factory):
     store = tmp_path_factory.mktemp("store")
     known = {}
 
-    def run(section, **parameters):
+    def run(section):
         if section not in known:
-            small = {"num_steps": 4, "seeds": [0, 1], "batch_size": 20}
-            study = experiment.prepare(section, dataset="digits", **small, **parameters)._replace(root=store)
-            known[section] = study, experiment.run(study)
+            study = experiment.prepare(section, dataset="digits", num_steps=4, seeds=[0, 1], batch_size=20)
+            known[section] = experiment.run(study._replace(root=store))
         return known[section]
 
     return run
 
 
 def values(results, label, column):
-    return np.array([r.record["history"][column] for r in results if r.label == label], dtype=float)
+    return np.array([r.record["history"][column] for r in results if r.run.label == label], dtype=float)
+
+
+def finals(results, label, column="test_accuracy"):
+    return [r.record["final"][column] for r in results if r.run.label == label]
 
 
 # P1
 
 
 def test_fig_8_draws_the_difference_to_the_noise_free_run_of_the_same_seed(made):
-    _, results = made("fig08_loss")
-    figure = p1.accuracy_lost(results, {"test": {"CDP": 9.01}})
+    results = made("fig08_loss")
+    figure = p1.accuracy_lost(frames.history(results), {"test": {"CDP": 9.01}})
     for axes, column in zip(figure.axes, ("train_accuracy", "test_accuracy"), strict=True):
         lines = {line.get_label(): line.get_ydata() for line in axes.lines}
         for label in ("DPGDM", "DP-SGD", "CDP", "CNN-DP-GAN"):
@@ -50,20 +56,44 @@ def test_fig_8_draws_the_difference_to_the_noise_free_run_of_the_same_seed(made)
     assert drawing.png(figure)[:4] == PNG
 
 
-def test_fig_9_draws_every_length_and_the_mean_over_them(made, monkeypatch):
-    _, results = made("fig09_comparison")
-    longer = [result._replace(label=f"{result.label}, T = 4") for result in results]
-    figure = p1.by_length(longer, {"CDP": 86.08})
-    names = [text.get_text() for text in figure.axes[1].get_yticklabels()]
+def test_fig_8_pairs_seeds_whatever_the_order_of_the_runs(made):
+    results = made("fig08_loss")
+    free, other = ([r for r in results if r.run.label == label] for label in ("noise-free", "CDP"))
+    figure = p1.accuracy_lost(frames.history([*free, *reversed(other)]), {})
+    (drawn,) = [line.get_ydata() for line in figure.axes[1].lines if line.get_label() == "CDP"]
+    lost = values(results, "noise-free", "test_accuracy") - values(results, "CDP", "test_accuracy")
+    np.testing.assert_allclose(drawn, lost.mean(axis=0))
+    alone = p1.accuracy_lost(frames.history([free[0], other[1], other[0]]), {})  # one seed has no reference
+    (drawn,) = [line.get_ydata() for line in alone.axes[1].lines if line.get_label() == "CDP"]
+    np.testing.assert_allclose(drawn, lost[0])
+
+
+def test_fig_8_without_reference_or_method_says_what_is_missing(made):
+    results = made("fig08_loss")
+    for kept, missing in (("CDP", "add 'cnn' to methods"), ("noise-free", "no method with noise")):
+        figure = p1.accuracy_lost(frames.history(r for r in results if r.run.label == kept), {})
+        assert missing in figure.axes[0].texts[0].get_text()
+
+
+def test_fig_9_draws_every_length_and_the_mean_over_them(made):
+    results = made("fig09_comparison")
+    runs = frames.frame(results)
+    longer = runs.assign(num_steps=8, test_accuracy=runs["test_accuracy"] + 1, label=runs["label"] + ", T = 8")
+    figure = p1.by_length(pd.concat([runs, longer]), {"CDP": 86.08})
+    left, right = figure.axes
+    names = [text.get_text() for text in right.get_yticklabels()]
     assert names == ["noise-free", "DPGDM", "DP-SGD", "CDP", "CNN-DP-GAN-Polyak", "CNN-DP-GAN"]
-    final = [r.record["final"]["test_accuracy"] for r in results if r.label == "CDP"]
-    assert figure.axes[1].patches[names.index("CDP")].get_width() == pytest.approx(np.mean(final))
-    assert 86.08 in [line.get_xdata()[0] for line in figure.axes[1].lines]
+    mean = np.mean(finals(results, "CDP"))
+    assert [text.get_text() for text in left.get_xticklabels()] == ["4", "8"]
+    drawn = {line.get_label(): line.lines[0].get_ydata() for line in left.containers}
+    assert drawn["CDP"] == pytest.approx([mean, mean + 1])
+    assert right.patches[names.index("CDP")].get_width() == pytest.approx(mean + 0.5)
+    assert 86.08 in [line.get_xdata()[0] for line in right.lines]
 
 
 def test_fig_10_has_a_panel_for_each_threshold_and_a_line_for_each_budget(made):
-    _, results = made("fig10_thresholds")
-    panels = p1.thresholds(results).axes
+    results = made("fig10_thresholds")
+    panels = p1.thresholds(frames.history(results)).axes
     assert len(panels) == len(THRESHOLDS)
     for axes, threshold in zip(panels, THRESHOLDS, strict=True):
         labels = [line.get_label() for line in axes.lines]
@@ -71,62 +101,66 @@ def test_fig_10_has_a_panel_for_each_threshold_and_a_line_for_each_budget(made):
         shown = axes.lines[2].get_ydata()
         expected = values(results, f"threshold {threshold:g}, budget {BUDGETS[2]:g}", "test_accuracy").mean(axis=0)
         np.testing.assert_allclose(shown, expected)
-    crossing = p1.interaction(results).axes[0]
+    crossing = p1.interaction(frames.frame(results)).axes[0]
     assert [text.get_text() for text in crossing.get_legend().get_texts()] == [f"threshold {t:g}" for t in THRESHOLDS]
+    for line, threshold in zip(crossing.containers, THRESHOLDS, strict=True):
+        means = [np.mean(finals(results, f"threshold {threshold:g}, budget {budget:g}")) for budget in BUDGETS]
+        np.testing.assert_allclose(line.lines[0].get_xydata(), np.transpose([BUDGETS, means]))
 
 
 def test_the_interaction_is_the_difference_of_two_differences(made):
-    _, results = made("fig10_thresholds")
+    results = made("fig10_thresholds")
 
     def final(threshold, budget, seed):
         label = f"threshold {threshold:g}, budget {budget:g}"
-        (value,) = [
-            r.record["final"]["test_accuracy"]
-            for r in results
-            if r.label == label and r.record["config"]["seed"] == seed
-        ]
+        (value,) = finals([r for r in results if r.run.config.seed == seed], label)
         return value
 
     contrasts = [
         (final(0.1, 0.05, seed) - final(1, 0.05, seed)) - (final(0.1, 5, seed) - final(1, 5, seed)) for seed in (0, 1)
     ]
-    assert f"the interaction: {np.mean(contrasts):.2f} points, 95 % interval" in tables.interaction_note(results)
-    few = [result for result in results if "budget 5" not in result.label or "threshold 1," not in result.label]
-    assert "do not hold both thresholds" in tables.interaction_note(few)
+    runs = frames.frame(results)
+    assert f"the interaction: {np.mean(contrasts):.2f} points, 95 % interval" in pairs.interaction_note(runs)
+    few = runs[(runs["budget"] != 5) | (runs["max_step"] != 1)]
+    assert "do not hold both thresholds" in pairs.interaction_note(few)
 
 
 def test_p1s_numbers_reach_the_figures_of_mnist_alone():
-    study = experiment.prepare("fig08_loss", dataset="mnist", profile="paper")
-    assert tables.stated_losses(study) == {
+    assert claims.losses("mnist") == {
         "train": {"DPGDM": 4.71, "DP-SGD": 3.26, "CDP": 10.49, "CNN-DP-GAN": 1.31},
         "test": {"DPGDM": 4.18, "DP-SGD": 2.96, "CDP": 9.01, "CNN-DP-GAN": 1.08},
     }
-    study = experiment.prepare("fig09_comparison", dataset="mnist", profile="paper")
-    assert tables.stated_means(study) == {"DPGDM": 70.23, "DP-SGD": 82.36, "CDP": 86.08, "CNN-DP-GAN-Polyak": 97.68}
-    other = experiment.prepare("fig09_comparison", dataset="fashion_mnist", profile="paper")
-    assert tables.stated_means(other) == {}
+    assert claims.means("mnist") == {"DPGDM": 70.23, "DP-SGD": 82.36, "CDP": 86.08, "CNN-DP-GAN-Polyak": 97.68}
+    assert claims.losses("fashion_mnist") == {"train": {}, "test": {}}
+    assert claims.means("fashion_mnist") == {}
 
 
 # P2
 
 
 def test_p2s_curves_are_those_of_the_records(made):
-    study, results = made("p2_table2_fig07")
-    figure = p2.by_epoch(results, study.runs[0].config.num_steps)
+    results = made("p2_table2_fig07")
+    figure = p2.by_epoch(frames.history(results), 4)
     lines = {line.get_label(): line.get_ydata() for line in figure.axes[1].lines}
+    assert list(lines) == [
+        f"{label}, {images}"
+        for label in ("noise-free", "DP-SGD", "DP-SGD (printed)")
+        for images in ("training", "validation")
+    ]
     np.testing.assert_allclose(lines["DP-SGD, validation"], values(results, "DP-SGD", "test_loss").mean(axis=0))
     np.testing.assert_allclose(lines["DP-SGD, training"], values(results, "DP-SGD", "train_loss").mean(axis=0))
-    text = tables.loss_table(results)
-    final = [r.record["final"]["test_loss"] for r in results if r.label == "DP-SGD"]
-    assert tables.spread(final, 4) in text
+    text = tables.loss_table(frames.frame(results))
+    assert numbers.spread(finals(results, "DP-SGD", "test_loss"), 4) in text
 
 
 def test_p2s_epsilon_is_in_the_record_of_the_noisy_runs_alone(made):
-    _, results = made("p2_table3")
-    epsilons = {result.label: result.record["final"].get("rdp_epsilon") for result in results}
+    results = made("p2_table3")
+    epsilons = {result.run.label: result.record["final"].get("rdp_epsilon") for result in results}
     assert epsilons["noise-free"] is None
     assert epsilons["DP-SGD"] == pytest.approx(epsilons["DP-SGD (printed)"])
-    assert f"| {epsilons['DP-SGD']:.4f} |" in tables.epsilon_table(results)
+    table = rows.narrow(tables.epsilon_table(frames.frame(results)))
+    assert f"| DP-SGD | reconstructed | 4 | 1.3 | {epsilons['DP-SGD']:.4f} |" in table
+    assert "| noise-free | reconstructed | 4 | – | – |" in table
 
 
 def test_class_counts_and_samples_are_those_of_the_data(digits):

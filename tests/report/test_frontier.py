@@ -1,33 +1,38 @@
 """The frontier page: what its lines, marks and tables hold can be worked out by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import rows
 
+from cnndp.papers import tuned
 from cnndp.papers.field import anchors_of, headlines
-from cnndp.papers.sections.equal import rate_of
-from cnndp.papers.sections.frontier import CNN_TUNED
+from cnndp.papers.sections.entries import rate_of
 from cnndp.papers.sections.plan import Options, plan
-from cnndp.report import findings
+from cnndp.report import findings, tables
 from cnndp.report.figures import frontier
-from cnndp.runs.experiment import Result
 
 
 def made(label, epsilon, *finals):
-    shared = {"status": "finished", "privacy": {"exact_epsilon": epsilon}, "provenance": {"seconds": 10.0}}
-    return [Result(label, {**shared, "final": {"test_accuracy": one}}) for one in finals]
+    return rows.seeds(label, *finals, exact_epsilon=epsilon, seconds=10.0)
 
 
 @pytest.fixture
-def lines():
-    linear = [*made("ε = 3", 2.99, 98.0, 99.0), *made("ε = 1", 0.998, 97.0, 97.6)]
-    return {"scattering, linear": linear, "CNN": made("CNN, T = 300", 72.4, 96.0, 98.0)}
+def linear():
+    return rows.runs(*made("ε = 3", 2.99, 98.0, 99.0), *made("ε = 1", 0.998, 97.0, 97.6))
 
 
-def test_points_are_ordered_by_exact_epsilon_and_hold_every_seed(lines):
-    assert list(frontier.by_epsilon(lines["scattering, linear"]).items()) == [
-        (0.998, [97.0, 97.6]),
-        (2.99, [98.0, 99.0]),
-    ]
+@pytest.fixture
+def lines(linear):
+    network = rows.runs(*made("CNN, T = 300", 72.4, 96.0, 98.0))
+    return pd.concat([linear.assign(line="scattering, linear"), network.assign(line="CNN")])
+
+
+def test_points_are_ordered_by_exact_epsilon_and_sum_up_every_seed(linear):
+    points = frontier.by_epsilon(pd.concat([rows.runs(*made("ε = 10", 9.97, 99.1)), linear]))
+    assert list(points["epsilon"]) == [0.998, 2.99, 9.97]
+    assert list(points["mean"]) == pytest.approx([97.3, 98.5, 99.1])
+    assert list(points["std"]) == pytest.approx([np.std([97.0, 97.6], ddof=1), np.std([98.0, 99.0], ddof=1), 0.0])
 
 
 def test_the_figure_has_our_lines_the_fields_marks_and_the_papers_numbers(lines):
@@ -48,8 +53,8 @@ def test_the_figure_has_our_lines_the_fields_marks_and_the_papers_numbers(lines)
 
 
 def test_two_lines_of_a_figure_never_share_a_colour(lines):
-    lines |= {name: made("a", 140.0, 98.0) for name in [*findings.BESIDE_FRONTIER][1:]}
-    (axes,) = frontier.frontier(lines, "mnist").axes
+    others = [rows.runs(*made("a", 140.0, 98.0)).assign(line=name) for name in [*findings.BESIDE_FRONTIER][1:]]
+    (axes,) = frontier.frontier(pd.concat([lines, *others]), "mnist").axes
     handles, labels = axes.get_legend_handles_labels()
     colours = [one.get_color() for one in handles]
     assert [label.startswith("here") for label in labels] == sorted(
@@ -75,52 +80,57 @@ def test_ticks_lie_within_the_axis_and_apart(low, high):
 
 
 def test_the_headlines_are_reached_at_the_smallest_epsilon_whose_mean_does(lines):
-    head, _, linear, cnn = frontier.headlines_note(lines, "mnist").splitlines()
+    head, _, linear, cnn = rows.narrow(frontier.headlines_note(lines, "mnist")).splitlines()
     assert head == "| Numerical ε at which the mean reaches | P1's 97.68 % | P2's 95.28 % |"
     assert linear == "| scattering, linear | 2.99 | 0.998 |"
     assert cnn == "| CNN | not reached | 72.4 |"
     assert frontier.headlines_note(lines, "digits").startswith("Neither paper")
 
 
-def test_the_table_has_exact_epsilon_spread_and_seconds(lines):
-    table = frontier.frontier_table(lines["scattering, linear"])
+def test_the_table_has_exact_epsilon_spread_and_seconds(linear):
+    table = rows.narrow(tables.frontier_table(linear))
     assert "| ε = 1 | 0.9980 | 97.30 ± 0.42 (2) | 10 ± 0 (2) |" in table
 
 
-def test_the_papers_settings_stand_beside_the_frontier_where_they_are_recorded(monkeypatch):
+def test_the_papers_settings_stand_beside_the_frontier_where_they_are_recorded(monkeypatch, linear):
     stored = {
-        section: [
-            result._replace(label=run.label)
-            for run in findings.study_of(section, "mnist").runs
-            for result in made("any", 72.5, 98.0)[:1]
-        ]
-        for section in ("frontier_table2", "private_fig09")
+        section: rows.runs(
+            *(
+                rows.run(run.name, 98.0, run.config.seed, label=run.label, reading=run.config.reading)
+                for run in findings.study_of(section, "mnist").runs
+            )
+        )
+        for section in ("frontier_table2", "private_fig09", "private_fig07_08")
     }
-    stored["private_fig07_08"] = stored["private_fig09"][:-1]  # a page with a run missing
-    monkeypatch.setattr(findings, "results_of", lambda section, dataset: stored.get(section, []))
-    found = findings.with_others([], "mnist")
+    stored["private_fig07_08"] = stored["private_fig07_08"][:-1]  # a page with a run missing
+    monkeypatch.setattr(findings, "runs_of", lambda section, dataset: stored.get(section, rows.runs()))
+    found = findings.with_others(linear, "mnist")
     network = {"CNN, DP-SGD, P1's batches": "DP-SGD", "CNN, CNN-DP-GAN-Polyak": "CNN-DP-GAN-Polyak"}
-    assert list(found) == ["scattering, linear", "scattering, linear, Table II's totals", *network]
+    lines = ["scattering, linear", "scattering, linear, Table II's totals", *network]
+    assert list(found["line"].unique()) == lines
     for line, method in network.items():
         labels = {f"{method} (private, Table II), T = {steps}" for steps in (300, 600, 1200)}
-        assert {result.label for result in found[line]} == labels
-    assert list(findings.with_others([], "digits")) == ["scattering, linear"]
+        assert set(found.loc[found["line"] == line, "label"]) == labels
+    assert list(findings.with_others(linear, "digits")["line"].unique()) == ["scattering, linear"]
 
 
 def test_p1s_network_keeps_its_size_and_length_and_its_test_images_for_the_end():
     tuning, final = (
-        plan(section, Options("mnist", profile="paper")) for section in ("frontier_cnn_tuning", "frontier_cnn")
+        [run.config for run in plan(section, Options("mnist", profile="paper"))]
+        for section in ("frontier_cnn_tuning", "frontier_cnn")
     )
-    for _, config in [*tuning, *final]:
+    for config in [*tuning, *final]:
         assert (config.model, config.activation, config.num_steps) == ("mnist_cnn", "tanh", 300)
         assert (config.reading, config.sampling, config.clip) == ("private", "poisson", "example_l2")
-    assert {config.split for _, config in tuning} == {"official validation"}
-    assert {config.split for _, config in final} == {"official"}
-    assert sorted({config.target_epsilon for _, config in final}) == [1.0, 3.0, 8.0, 72.5]
+    assert {config.split for config in tuning} == {"official validation"}
+    assert {config.split for config in final} == {"official"}
+    assert sorted({config.target_epsilon for config in final}) == [1.0, 3.0, 8.0, 72.5]
 
 
-@pytest.mark.parametrize("dataset", CNN_TUNED)
-def test_the_rates_of_p1s_network_are_those_with_the_highest_accuracy_on_validation_images(best_rates, dataset):
-    assert CNN_TUNED[dataset] == best_rates("frontier_cnn_tuning", dataset)
-    rates = {label: rate_of(config) for label, config in plan("frontier_cnn", Options(dataset, profile="paper"))}
-    assert rates == CNN_TUNED[dataset]
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_the_rates_of_p1s_network_are_those_with_the_highest_accuracy_on_validation_images(dataset):
+    best = rows.best_rates(findings.runs_of("frontier_cnn_tuning", dataset))
+    assert {one[:4]: one.rate for one in tuned.choices("frontier_cnn_tuning", dataset)} == best
+    finals = plan("frontier_cnn", Options(dataset, profile="paper"))
+    assert {(run.name, "", run.facts.target, None): rate_of(run.config) for run in finals} == best
+    assert len(best) == 4

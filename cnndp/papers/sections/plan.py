@@ -298,7 +298,7 @@ def check_changes(section: str, options: Options, size: Size) -> None:
     Raises:
         ValueError: the field, what the section has it at, and what to do instead.
     """
-    planned = [entry.config for entry in entries(section, options, size)]
+    planned = [entry.config for entry in entries(section, options, size)] if options.changes else []
     for name, value in options.changes:
         one_of(Config.__dataclass_fields__, parameter=name)
         found = list(dict.fromkeys(getattr(config, name) for config in planned if takes(config, name)))
@@ -327,7 +327,8 @@ def entries(section: str, options: Options, size: Size) -> list[Entry]:
     make = entry.few if reduced and entry.few else entry.make
     found: dict[Entry, None] = {}
     for num_steps in size.num_steps:
-        printed = (one for one in make(options.dataset, min(num_steps, PRINTED_STEPS)) if is_printed(one))
+        shortened = make(options.dataset, min(num_steps, PRINTED_STEPS)) if reduced else []
+        printed = iter([one for one in shortened if is_printed(one)])
         for one in make(options.dataset, num_steps):
             found[next(printed) if reduced and is_printed(one) else one] = None
     return list(found)

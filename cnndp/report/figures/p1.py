@@ -168,9 +168,11 @@ def thresholds(history: pd.DataFrame) -> Figure:
         for budget, colour in zip(budgets, colours, strict=True):
             group = capped[(capped["max_step"] == threshold) & (capped["budget"] == budget)]
             if len(group):
-                curves(group, "test_accuracy").mean(axis=1).plot(ax=panel, color=colour, label=f"{budget:g}")
+                line = curves(group, "test_accuracy").mean(axis=1)
+                panel.plot(line.index, line, color=colour, label=f"{budget:g}")
         if len(reference):
-            curves(reference, "test_accuracy").mean(axis=1).plot(ax=panel, color="0.5", linestyle=":", label=REFERENCE)
+            line = curves(reference, "test_accuracy").mean(axis=1)
+            panel.plot(line.index, line, color="0.5", linestyle=":", label=REFERENCE)
         panel.set(title=f"({letter}) threshold {threshold:g}", xlabel="iteration", ylim=(0, 103))
     axes[0].set_ylabel("test accuracy (%)")
     handles, labels = axes[0].get_legend_handles_labels()
