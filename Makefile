@@ -1,5 +1,6 @@
 # make book   set up .venv, get the data, execute the notebooks, build the book strictly
 #             DATASET=yours.npz adds pages of your own data, PARAMETERS="-p num_steps=30" sets what they run with
+# make quick  lint, types and the tests that train nothing
 # make test   the same set-up, then everything that CI checks
 # make paper  train every run that the book can show and that is not recorded yet; CIFAR-10 in its reduced size
 # make bench  measure what a private step costs on this machine, about 10 minutes on 2 cores
@@ -10,7 +11,11 @@ DATASET ?=
 PARAMETERS ?=
 JOBS ?= 2
 
-.PHONY: bench book test lint notebooks html paper clean check-python
+PYTEST := $(BIN)/python -m pytest -c tests/pytest.ini --rootdir . -q
+# One thread a process: the tensors of most tests are small, and threads that wait for each other cost more than they give.
+ONE := OMP_NUM_THREADS=1 CNNDP_PROGRESS=/dev/null
+
+.PHONY: bench book quick test lint notebooks html paper clean check-python
 
 book: notebooks html
 
@@ -24,16 +29,20 @@ html: $(READY)
 	$(BIN)/jupyter-book build . --all -W -n --keep-going $(if $(DATASET),--toc _build/toc.yml)
 	$(BIN)/python book/check_html.py _build/html
 
-# nbval comes first: it must see the committed notebooks, not ones that were just rebuilt.
-test: $(READY)
-	$(BIN)/python -m cnndp data
-	OMP_NUM_THREADS=1 CNNDP_PROGRESS=/dev/null $(BIN)/python -m pytest -c tests/pytest.ini --rootdir . \
-	  --nbval notebooks/runs -n 2 --dist loadscope -q
+quick: $(READY)
 	$(MAKE) lint
-	$(BIN)/python -m pytest -c tests/pytest.ini --rootdir . --doctest-modules cnndp tests -q
-	$(BIN)/python -m cnndp replay --cover
-	$(BIN)/python -m cnndp replay --full --draw 120
-	$(MAKE) book
+	$(ONE) $(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" tests
+
+# Each notebook is executed once: nbval compares everything that it shows, pictures byte for byte, with what is committed.
+test: $(READY)
+	$(MAKE) lint
+	$(BIN)/python -m cnndp data
+	$(ONE) $(PYTEST) --nbval notebooks/runs -n $(JOBS) --dist loadscope
+	$(ONE) $(PYTEST) -n $(JOBS) --dist worksteal --doctest-modules cnndp tests
+	$(ONE) $(BIN)/python -m cnndp replay --cover --jobs $(JOBS)
+	$(ONE) $(BIN)/python -m cnndp replay --full --draw 120 --jobs $(JOBS)
+	$(MAKE) html
+	$(BIN)/python book/readme.py
 	git diff --exit-code -- notebooks/runs README.md _toc.yml
 
 lint: $(READY)

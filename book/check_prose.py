@@ -50,7 +50,7 @@ def prose_of(path: Path) -> str:
 def typed(text: str) -> Iterator[str]:
     """Yield the numbers of a text that need a reason: all but whole ones below 10 that are no percentage.
 
-    >>> list(typed("It ends at 98.3 %, after 300 of 2 runs; see Fig. 9 and {measured}`a 97.1`. At 5 % and 10,000."))
+    >>> list(typed("98.3 %, after 300 of 2 runs; see Fig. 9, {measured}`a b rate=0.15 :: capped`. At 5 % and 10,000."))
     ['98.3 %', '300', '5 %', '10,000']
     """
     for pattern in NO_PROSE:

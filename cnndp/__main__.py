@@ -2,7 +2,10 @@
 
 import ast
 import json
+import multiprocessing
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,6 @@ from cnndp.papers.sections.plan import PROFILES, SECTIONS, NoRuns
 from cnndp.runs import experiment, provenance, replay, seal, store, tuning, verify
 from cnndp.runs.frames import frame
 from cnndp.runs.store import RecordError
-from cnndp.training.config import Config
 
 DATASET = click.option("--dataset", default="digits", show_default=True, help="A name, or a path to an .npz.")
 PROFILE = click.option("--profile", default="small", show_default=True, help=f"One of {', '.join(PROFILES)}.")
@@ -133,6 +135,7 @@ def audit_command(kinds: tuple[str, ...], seeds: int | None, book: bool) -> None
 @click.option("--cover", is_flag=True, help="One record for each section, dataset, method and reading.")
 @click.option("--draw", default=None, type=click.FloatRange(0), help="Seconds of training: a sample by commit.")
 @click.option("--longest", default=300.0, show_default=True, help="With --draw: seconds of the longest record.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Processes at once.")
 def replay_command(
     records: tuple[Path, ...],
     steps: int,
@@ -142,6 +145,7 @@ def replay_command(
     cover: bool,
     draw: float | None,
     longest: float,
+    jobs: int,
 ) -> None:
     """Train RECORDS (all stored ones without RECORDS) again for some steps and compare."""
     # Every record is verified, chosen or not.
@@ -156,19 +160,35 @@ def replay_command(
         word = provenance.commit().removesuffix("-dirty")
         chosen = {record["digest"] for record in replay.drawn((one for _, one in stored), word, draw, longest)}
         stored = [(path, record) for path, record in stored if record["digest"] in chosen]
-    failed, loaded = 0, {}
-    runs = [(path, record, Config.from_dict(record["config"])) for path, record in stored]
-    for path, record, config in sorted(runs, key=lambda run: experiment.data_of(run[2])):
-        part = experiment.data_of(config)
-        if part not in loaded:
-            loaded = {part: experiment.load_for(config, dataset or config.dataset)}  # one dataset at a time
-        some = max(2, min(steps, SAMPLE_EXAMPLES // config.batch_size)) if cover else steps
-        differences = replay.replay(record, loaded[part], steps=config.num_steps if full else some)
-        failed += bool(differences)
-        click.echo(f"{replay.verdict(differences)}  {path.name}")
+    parts = replay.by_data(
+        replay.Task(path.name, record, steps_of(record["config"], steps, full=full, cover=cover))
+        for path, record in stored
+    )
+    failed = 0
+    for name, verdict in replayed(parts, dataset, jobs):
+        failed += verdict != "pass"
+        click.echo(f"{verdict}  {name}")
     click.echo(f"{len(stored) - failed} passed, {failed} failed")
     if failed or not stored:
         sys.exit("replay: nothing to replay" if not stored else 1)
+
+
+def steps_of(config: dict[str, Any], steps: int, *, full: bool, cover: bool) -> int:
+    """Return for how many steps a record is replayed: all, or fewer of larger batches where all kinds are covered."""
+    if full:
+        return int(config["num_steps"])
+    return max(2, min(steps, SAMPLE_EXAMPLES // config["batch_size"])) if cover else steps
+
+
+def replayed(parts: list[list[replay.Task]], dataset: str | None, jobs: int) -> Iterator[tuple[str, str]]:
+    """Yield the name and the verdict of every task, part by part, or as parts end in several processes."""
+    if jobs == 1:
+        for part in parts:
+            yield from replay.replay_part(part, dataset)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(replay.replay_part, part, dataset) for part in parts]):
+            yield from done.result()
 
 
 @main.command("tune")

@@ -34,9 +34,10 @@ def parts_of(text: str) -> tuple[str, str, dict[str, Any], str]:
     ('fig09_comparison', 'mnist', {'name': 'DP-SGD', 'num_steps': 300}, 'test_accuracy')
     """
     asked, separator, statistic = text.partition(" :: ")
-    section, dataset, *conditions = shlex.split(asked)
-    if not separator or not all("=" in condition for condition in conditions):
+    words = shlex.split(asked)
+    if not separator or len(words) < 2 or not all("=" in word for word in words[2:]):
         raise ValueError("it must look like 'SECTION DATASET COLUMN=VALUE ... :: STATISTIC'")
+    section, dataset, *conditions = words
     return section, dataset, parse(tuple(conditions)), statistic.strip()
 
 

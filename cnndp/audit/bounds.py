@@ -287,6 +287,8 @@ def library_bounds(
         delta, significance: as in `judge`.
 
     Returns:
+        A dictionary with these keys.
+
         - "one_run", "one_run_fdp": jax-privacy's, all thresholds with Bonferroni's correction;
         - "opake_one_run", "opake_gdp": opake-auditing's (Xiang, Zhao and Weinberger 2025), on the second half of the
           canaries with the threshold of the first, since it corrects for no choice of threshold by itself.

@@ -11,7 +11,7 @@ import torch
 from cnndp.checks import at_least
 from cnndp.data.datasets import Images
 from cnndp.progress import progress_bar
-from cnndp.runs.experiment import Experiment, Result, load_for
+from cnndp.runs.experiment import Experiment, Result, data_of, load_for
 from cnndp.runs.frames import frame, having
 from cnndp.runs.recording import ledger_columns
 from cnndp.runs.store import Record, RecordError
@@ -192,6 +192,34 @@ def drawn(records: Iterable[Record], word: str, seconds: float, longest: float) 
     able.sort(key=lambda record: hashlib.sha256(f"{word}/{record['digest']}".encode()).digest())
     before = accumulate((record["provenance"]["seconds"] for record in able), initial=0.0)
     return [record for record, spent in zip(able, before, strict=False) if spent < seconds]
+
+
+class Task(NamedTuple):
+    """One record to replay for some steps; `name` is for people."""
+
+    name: str
+    record: Record
+    steps: int
+
+
+def by_data(tasks: Iterable[Task]) -> list[list[Task]]:
+    """Return tasks in parts that need the same data; the part that trains on the most examples comes first."""
+    parts: dict[Any, list[Task]] = {}
+    for task in tasks:
+        parts.setdefault(data_of(Config.from_dict(task.record["config"])), []).append(task)
+    return sorted(parts.values(), key=lambda part: -sum(t.steps * t.record["config"]["batch_size"] for t in part))
+
+
+def replay_part(tasks: Sequence[Task], source: str | None = None) -> list[tuple[str, str]]:
+    """Replay tasks that need the same data, loaded once; return the name and the verdict of each.
+
+    Args:
+        tasks: of one part of `by_data`.
+        source: the `.npz` that the records were made from; None for data that has a name.
+    """
+    config = Config.from_dict(tasks[0].record["config"])
+    images = load_for(config, source or config.dataset)
+    return [(task.name, verdict(replay(task.record, images, steps=task.steps))) for task in tasks]
 
 
 def missing_steps(stored: Columns, replayed: Columns) -> list[Difference]:

@@ -14,8 +14,8 @@ from cnndp.data.datasets import SPLITS
 from cnndp.equations.losses import LOSSES
 from cnndp.equations.noise import MECHANISMS, check_clamp
 from cnndp.training import rules
+from cnndp.training.gradients import PRECISIONS
 from cnndp.training.models import ACTIVATIONS, INITS, MODELS
-from cnndp.training.precision import PRECISIONS
 
 NUMERICS_VERSION = 1  # raised when a change of code changes results: every stored run is then out of date
 READINGS = ("printed", "reconstructed", "private")

@@ -35,8 +35,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.grad import conv2d_weight
 
-from cnndp.training.gradients import Loss, channels_last, losses_of, unflatten
-from cnndp.training.precision import network_precision
+from cnndp.training.gradients import Loss, channels_last, losses_of, network_precision, unflatten
 
 # Layers without parameters that treat every example on its own.
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity)

@@ -1,14 +1,17 @@
 """Gradients of any `nn.Module` without batch statistics, with its parameters as one flat vector."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from cnndp.training.precision import network_precision
+from cnndp.checks import one_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+PRECISIONS = ("float32", "tf32", "bf16")  # of the network alone; loss, norms, clip, sum and noise stay in float32
 PART = 256  # examples at once on a CPU: on 1,500 the network for CIFAR-10 takes 0.7 times as long in parts
 
 
@@ -125,3 +128,32 @@ def general_weighted_sum(
     finite = norms.isfinite()
     c = torch.where(finite, factors(norms), 0.0)
     return losses, c @ torch.where(finite.unsqueeze(1), gradients, 0.0)
+
+
+@contextmanager
+def network_precision(precision: str, device: torch.device) -> Iterator[None]:
+    """Run the forward and backward pass of a network inside this block in `precision`.
+
+    Args:
+        precision: "float32", even where torch would use TF32 unasked; "tf32", whose products keep 10 of float32's
+            23 digits after the point (GPUs from Ampere on, no effect elsewhere); or "bf16", whose layers compute
+            in bfloat16 with 7 of them.
+        device: where the network is.
+    """
+    one_of(PRECISIONS, precision=precision)
+    with contextlib.ExitStack() as stack:
+        if device.type == "cuda":
+            stack.enter_context(_tf32(allowed=precision == "tf32"))
+        if precision == "bf16":
+            stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False))
+        yield
+
+
+@contextmanager
+def _tf32(*, allowed: bool) -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import Generator, nn
 
+from cnndp.training.gradients import refuse_batch_statistics
 from cnndp.training.rules import is_own
 
 Function = Callable[..., nn.Module]
-# What looks at several images at once has no gradient of one image; what draws by itself cannot be repeated.
-BATCH_STATISTICS = nn.modules.batchnorm._BatchNorm
-DRAWS = nn.modules.dropout._DropoutNd
+DRAWS = nn.modules.dropout._DropoutNd  # draws by itself, which cannot be repeated
 
 
 def described(model: str, num_classes: int) -> dict[str, str]:
@@ -67,12 +66,8 @@ def build(model: str, num_classes: int, generator: Generator) -> nn.Module:
         network = function_of(model)(num_classes=num_classes)
     if not isinstance(network, nn.Module):
         raise ValueError(f"model={model!r} returned a {type(network).__name__}; let it return an nn.Module")
+    refuse_batch_statistics(network)
     for layer in network.modules():
-        if isinstance(layer, BATCH_STATISTICS):
-            raise ValueError(
-                f"model={model!r} has a {type(layer).__name__}, which mixes the images of a batch, so that no image "
-                "has a gradient of its own to clip; use GroupNorm or LayerNorm"
-            )
         if isinstance(layer, DRAWS):
             raise ValueError(f"model={model!r} has a {type(layer).__name__}, whose draws have no seed; leave it out")
     return network

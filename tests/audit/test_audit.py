@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rows import narrow
 from scipy import stats
 
 from cnndp.audit import audit, plots
@@ -391,7 +392,7 @@ def bound_rows():
 
 
 def test_the_tables_say_what_the_rows_hold(bound_rows):
-    lines = audit.bounds_table(bound_rows).splitlines()
+    lines = narrow(audit.bounds_table(bound_rows)).splitlines()
     assert lines[2].startswith("| gaussian | 2,000 | 4.00 | 2.10 ± 0.14 (2) | 2.20 | – |")
     assert "above all of its shape (1)" in lines[3]
     assert "1.00 (1) | – | 0.50 (1) | –" in lines[3]
@@ -403,7 +404,7 @@ def test_the_tables_say_what_the_rows_hold(bound_rows):
         "claimed": None,
         "bound": None,
     }
-    lines = audit.detection_table([right, wrong, missed, guarded]).splitlines()
+    lines = narrow(audit.detection_table([right, wrong, missed, guarded])).splitlines()
     assert lines[2] == "| half | 4.00 | 4.00 ± 1.41 (2) | the audit's bound (1) | 1 of 2 |"
     assert lines[3] == "| told | – | – | the guard (1) | 1 of 1 |"
     assert lines[4].endswith("| nothing | 0 of 1 false alarms |")

@@ -1,47 +1,42 @@
 """The book's own code: the page check finds each planted fault, and numbers come from records alone."""
 
-import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean, stdev
 
 import nbformat
 import pytest
+import rows
+import scripts
 from docutils.parsers.rst.states import Inliner
 from docutils.utils import new_document
 
 from cnndp.papers.sections.plan import SECTIONS
-from cnndp.report import findings, tables, verdicts
+from cnndp.report import findings, numbers, verdicts
 from cnndp.runs import experiment, store
+from cnndp.runs.frames import MADE, frame, select
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 README = BOOK.parent / "README.md"
 RECORDED = sorted((BOOK / "results" / "fig07_ablation" / "mnist").glob("*.json"))
 
 
-def module(name):
-    path = BOOK / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"book_{path.stem}", path)
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
 @pytest.fixture(scope="module")
 def check_html():
-    return module("check_html")
+    return scripts.load("book/check_html.py")
 
 
 @pytest.fixture(scope="module")
 def readme():
-    return module("readme")
+    return scripts.load("book/readme.py")
 
 
 @pytest.fixture(scope="module")
 def companion():
-    return module("_ext/companion")
+    return scripts.load("book/_ext/companion.py")
 
 
 @pytest.fixture
@@ -188,7 +183,7 @@ def test_a_changed_record_reaches_no_card(readme, tmp_path, monkeypatch):
 
 
 def test_without_records_there_is_no_card(readme, empty_store):
-    with pytest.raises(ValueError, match=r"label='noise-free' has no records"):
+    with pytest.raises(ValueError, match="name='noise-free' has no runs here"):
         readme.card()
 
 
@@ -211,69 +206,149 @@ def role(companion):
 
 @pytest.mark.skipif(not RECORDED, reason="needs the recorded runs of Fig. 7 on MNIST")
 def test_a_number_in_prose_is_the_records(role, own_store):
-    text, messages = role("fig07_ablation:mnist:noise-free:final")
+    text, messages = role('fig07_ablation mnist name="noise-free" :: test_accuracy')
     study = experiment.prepare("fig07_ablation", dataset="mnist", profile="paper")
     final = [
-        result.record["final"]["test_accuracy"] for result in experiment.stored(study) if result.label == "noise-free"
+        result.record["final"]["test_accuracy"]
+        for result in experiment.stored(study)
+        if result.run.config.method == "cnn"
     ]
     assert messages == []
-    assert text.startswith(f"{sum(final) / len(final):.2f} ± ")
-    assert text.endswith(f" % ({len(final)})")
+    assert text == f"{fmean(final):.2f} ± {stdev(final):.2f} % ({len(final)})"
 
 
 @pytest.mark.skipif(not list((BOOK / "results").glob("equal_terms/mnist/*.json")), reason="needs equal terms on MNIST")
-def test_a_label_may_hold_a_colon(role, own_store):
-    text, messages = role("equal_terms:mnist:no clip: SGD:final")
-    assert messages == []
-    assert text.endswith("% (5)")
+def test_several_columns_tell_runs_of_one_name_apart(role, own_store):
+    (clipped, none), (free, no_error) = (
+        role(f'equal_terms mnist name="SGD" panel="{panel}" :: test_accuracy') for panel in ("clip 0.5", "no clip")
+    )
+    assert none == no_error == []
+    assert clipped.endswith("% (5)")
+    assert free.endswith("% (5)")
+    assert clipped != free
+    _, (error,) = role('equal_terms mnist name="SGD" :: test_accuracy')
+    assert "selects 2 kinds of run" in error.astext()
+    assert "state panel" in error.astext()
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a b :: capped", ("a", "b", {}, "capped")),
+        ("a b  rate=0.1 :: capped", ("a", "b", {"rate": 0.1}, "capped")),
+        ('a b name="no clip: SGD" :: capped', ("a", "b", {"name": "no clip: SGD"}, "capped")),
+        ("a b name='CNN, DP-SGD' seed=0 :: capped ", ("a", "b", {"name": "CNN, DP-SGD", "seed": 0}, "capped")),
+        ('a b variant="total = 960" :: capped', ("a", "b", {"variant": "total = 960"}, "capped")),
+    ],
+)
+def test_a_role_names_section_dataset_columns_and_statistic(companion, text, parts):
+    assert companion.parts_of(text) == parts
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Let every page of every dataset have the same few runs: two of DP-SGD in two lengths, one of CDP."""
+    found = rows.runs(
+        *rows.seeds("DP-SGD", 90.0, 92.0, label="DP-SGD, T = 300", num_steps=300),
+        *rows.seeds("DP-SGD", 94.0, 96.0, label="DP-SGD, T = 600", num_steps=600),
+        rows.run("CDP", 50.0, panel="clip 0.5"),
+    )
+    monkeypatch.setattr(findings, "runs_of", lambda section, dataset: found)
+
+
+@pytest.mark.parametrize(
+    ("where", "shown"),
+    [
+        ("name=DP-SGD num_steps=300 :: test_accuracy", "91.00 ± 1.41 % (2)"),
+        ('name="DP-SGD" num_steps=600 :: max_test_accuracy', "95.00 ± 1.41 % (2)"),
+        ("name=DP-SGD num_steps=600 seed=1 :: test_accuracy", "96.00 % (1)"),
+        ('panel="clip 0.5" :: test_accuracy', "50.00 % (1)"),
+    ],
+)
+def test_columns_select_the_runs_of_a_number(role, known, where, shown):
+    assert role(f"a_page mnist {where}") == (shown, [])
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("nam=CDP :: test_accuracy", "column='nam' is not known; did you mean 'name'?"),
+        ("statistic=CDP :: test_accuracy", "column='statistic' is not known"),
+        ("runs=CDP :: test_accuracy", "column='runs' is not known"),
+        ("name=CPD :: test_accuracy", "name='CPD' is not known; did you mean 'CDP'?"),
+        ("name=CDP panel='clip 0.4' :: test_accuracy", "panel='clip 0.4' is not known; did you mean 'clip 0.5'?"),
+        ("name=CDP num_steps=600 :: test_accuracy", "num_steps=600 has no runs here; pass one of 60"),
+        ("name=DP-SGD num_steps=900 :: test_accuracy", "num_steps=900 has no runs here; pass one of 300, 600"),
+        ("name=DP-SGD num_steps=many :: test_accuracy", "num_steps='many' has no runs here; pass one of 300, 600"),
+        (
+            "name=DP-SGD :: test_accuracy",
+            "selects 2 kinds of run, such as DP-SGD, T = 300, DP-SGD, T = 600; state num_steps",
+        ),
+        (":: test_accuracy", "selects 3 kinds of run, such as DP-SGD, T = 300, DP-SGD, T = 600, CDP; state name, "),
+        ("name=CDP :: median", "statistic='median' is not known; "),
+        ("name=CDP :: test_acuracy", "statistic='test_acuracy' is not known; did you mean 'test_accuracy'?"),
+        ("name=CDP :: exact_epsilon", "the records of 'CDP' hold no exact_epsilon"),
+        ("name=CDP ::", "it must look like 'SECTION DATASET COLUMN=VALUE ... :: STATISTIC'"),
+        ("name=CDP test_accuracy", "it must look like"),
+        ("name=CDP:test_accuracy", "it must look like"),
+        ("CDP :: test_accuracy", "it must look like"),
+        ("=CDP :: test_accuracy", "is no KEY=VALUE"),
+        ("name='CDP :: test_accuracy", "No closing quotation"),
+    ],
+)
+def test_a_role_that_selects_no_one_kind_of_run_is_an_error_of_the_build(role, known, where, message):
+    shown, (error,) = role(f"a_page mnist {where}")
+    assert error["level"] == 3
+    assert message in error.astext()
+    assert shown == f"{{measured}}`a_page mnist {where}`"  # no number
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fig07_ablation:mnist:noise-free:final", "has no records"),
-        ("fig07_ablaton:mnist:CNN:final", "did you mean 'fig07_ablation'"),
-        ("fig07_ablation:mnst:CNN:final", "did you mean 'mnist'"),
-        ("fig07_ablation:CNN", "not enough values"),
+        ('fig07_ablation mnist name="noise-free" :: test_accuracy', "name='noise-free' has no runs here"),
+        ("fig07_ablaton mnist name=CNN :: test_accuracy", "did you mean 'fig07_ablation'"),
+        ("fig07_ablation mnst name=CNN :: test_accuracy", "did you mean 'mnist'"),
+        ("fig07_ablation :: test_accuracy", "it must look like"),
+        ("fig07_ablation mnist :: test_accuracy", "no run is recorded, so there is no test_accuracy"),
+        ("fig07_ablation:mnist:CNN:final", "it must look like"),
     ],
 )
 def test_a_number_without_records_is_an_error_of_the_build(role, empty_store, text, message):
-    _, (error,) = role(text)
+    shown, (error,) = role(text)
     assert error["level"] == 3
     assert message in error.astext()
+    assert shown == f"{{measured}}`{text}`"
 
 
-@pytest.mark.skipif(not RECORDED, reason="needs the recorded runs of Fig. 7 on MNIST")
-def test_an_unknown_statistic_is_an_error_of_the_build(role, own_store):
-    _, (error,) = role("fig07_ablation:mnist:noise-free:median")
-    assert "median" in error.astext()
-
-
-def rows(markdown):
-    lines = markdown.splitlines()
+def lines_of(markdown):
+    lines = rows.narrow(markdown).splitlines()
+    ruler = lines.pop(1)
+    assert re.fullmatch(r"(\|:?-+:?)+\|", ruler)
     assert all(line.startswith("| ") and line.endswith(" |") for line in lines)
-    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
-    return lines[2:]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {ruler.count("|")}
+    return lines[1:]
 
 
 def test_the_comparison_keeps_every_claim_without_records(empty_store):
     assert all(
-        "not yet run" in row or "inconsistent" in row or "not testable" in row for row in rows(findings.comparison())
+        "not yet run" in row or "inconsistent" in row or "not testable" in row
+        for row in lines_of(findings.comparison())
     )
-    part = rows(findings.comparison("fig07_ablation"))
-    assert 0 < len(part) < len(rows(findings.comparison()))
+    part = lines_of(findings.comparison("fig07_ablation"))
+    assert 0 < len(part) < len(lines_of(findings.comparison()))
 
 
 @pytest.mark.skipif(len(RECORDED) < 40, reason="needs the recorded runs of Fig. 7 on MNIST, all eight labels")
 def test_the_comparison_has_a_verdict_where_there_are_records(own_store):
-    table = rows(findings.comparison("fig07_ablation"))
+    table = lines_of(findings.comparison("fig07_ablation"))
     assert any("reproduced |" in row for row in table)
 
 
 @pytest.mark.skipif(len(RECORDED) < 40, reason="needs the recorded runs of Fig. 7 on MNIST, all eight labels")
 def test_headlines_are_rows_of_the_whole_table_and_the_summary_counts_it(own_store):
-    frame = verdicts.compare(findings.all_records())
-    whole, head = rows(verdicts.as_markdown(frame)), rows(findings.headlines(frame))
+    frame = verdicts.compare(findings.all_runs())
+    whole, head = lines_of(verdicts.as_markdown(frame)), lines_of(findings.headlines(frame))
     assert set(head) <= set(whole)
     assert len(head) == len(findings.HEADLINES) == len(set(findings.HEADLINES))
     counts = [int(number) for number in re.findall(r"(\d+) (?!claims)", findings.claim_summary(frame))]
@@ -281,29 +356,47 @@ def test_headlines_are_rows_of_the_whole_table_and_the_summary_counts_it(own_sto
 
 
 def test_private_runs_stand_beside_the_papers_methods_with_the_papers_noise_alone():
-    def record(method, mechanism, reading="private"):
-        return {"config": {"method": method, "mechanism": mechanism, "reading": reading}}
+    found = rows.runs(
+        rows.run("Polyak", method="cnn_dp_gan_polyak", mechanism="laplace", reading="private"),
+        rows.run("DP-SGD", method="dp_sgd", mechanism="gaussian", reading="private"),
+        rows.run("a twin of ours", method="cnn_dp_gan_polyak", mechanism="gaussian", reading="private"),
+        rows.run("ours", method="scattering_linear", mechanism="gaussian", reading="private"),
+        rows.run("P1's reading", method="dp_sgd", mechanism="gaussian", reading="reconstructed"),
+        rows.run("no noise", method="cnn", mechanism="none", reading="reconstructed"),
+    )
+    assert list(found[findings.is_own_method(found)]["name"]) == ["Polyak", "DP-SGD"]
 
-    assert findings.is_own_method(record("cnn_dp_gan_polyak", "laplace"))
-    assert findings.is_own_method(record("dp_sgd", "gaussian"))
-    assert not findings.is_own_method(record("cnn_dp_gan_polyak", "gaussian"))  # a twin of ours
-    assert not findings.is_own_method(record("scattering_linear", "gaussian"))
-    assert not findings.is_own_method(record("cnn", "none", "reconstructed"))
+
+def test_a_claim_is_compared_with_the_private_runs_of_its_own_methods_too(monkeypatch):
+    valid = {"reading": "private", "method": "dp_sgd"}
+    pages = {
+        ("p2_table3", "mnist"): rows.run("DP-SGD", section="p2_table3"),
+        ("private_p2", "mnist"): rows.run("DP-SGD", section="private_p2", mechanism="gaussian", **valid),
+        ("private_p2", "fashion_mnist"): rows.run("a twin", section="private_p2", mechanism="laplace", **valid),
+    }
+    monkeypatch.setattr(
+        findings, "runs_of", lambda section, dataset: rows.runs(*filter(None, [pages.get((section, dataset))]))
+    )
+    found = findings.claimed_runs("p2_table3")
+    assert found[["section", "reading"]].values.tolist() == [
+        ["p2_table3", "reconstructed"],
+        ["p2_table3", "private"],
+    ]
+    assert set(findings.claimed_runs("private_p2")["section"]) == {"private_p2"}
 
 
 def test_a_figure_shows_its_private_runs_with_exact_epsilons_or_says_that_there_are_none(monkeypatch):
-    def record(seed, epsilon, accuracy):
-        config = {"num_steps": 720, "seed": seed}
-        measured = {"privacy": {"exact_epsilon": epsilon}, "final": {"test_accuracy": accuracy}}
-        return {"config": config, "status": "finished", **measured}
-
+    private = {"exact_epsilon": 0.5123, "num_steps": 720}
     labels = ("DP-SGD (private), T = 720", "DP-SGD (private), T = 4800")
-    found = [experiment.Result(label, record(seed, 0.5123, 90.0 + seed)) for label in labels for seed in (0, 1, 2)]
-    monkeypatch.setattr(findings, "results_of", lambda section, dataset: found if section == "private_p2" else [])
+    found = rows.runs(*(one for label in labels for one in rows.seeds(label, 90.0, 91.0, 92.0, **private)))
+    none = found[:0]
+    monkeypatch.setattr(findings, "runs_of", lambda section, dataset: found if section == "private_p2" else none)
     study = experiment.prepare("p2_table3", dataset="mnist", profile="paper")
     intro, _, *table = findings.private_note(study).splitlines()
     assert "{doc}`private_p2`" in intro
-    assert rows("\n".join(table)) == [f"| {label} | 720 | 0.5123, numerical | 91.00 ± 1.00 (3) |" for label in labels]
+    assert lines_of("\n".join(table)) == [
+        f"| {label} | 720 | 0.5123, numerical | 91.00 ± 1.00 (3) |" for label in labels
+    ]
     found = found[:-1]  # a page with a run missing is none
     assert findings.private_note(study) == "The private reading of this page is not yet run on MNIST."
     for section, dataset, name in (("fig08_loss", "cifar10", "CIFAR-10"), ("p2_table3", "digits", "digits")):
@@ -323,7 +416,7 @@ def test_cifar_10_is_shown_at_the_size_that_the_book_has():
 
 
 def test_the_statistics_have_one_row_a_run_and_say_what_is_missing(companion, empty_store):
-    table = rows(companion.run_statistics())
+    table = lines_of(companion.run_statistics())
     assert len(table) == sum(len(section.datasets) for section in SECTIONS.values())
     assert all("not yet run" in row for row in table)
     for section in SECTIONS:
@@ -332,7 +425,7 @@ def test_the_statistics_have_one_row_a_run_and_say_what_is_missing(companion, em
 
 @pytest.mark.skipif(len(RECORDED) < 40, reason="needs the recorded runs of Fig. 7 on MNIST, all eight labels")
 def test_the_statistics_count_the_records(companion, own_store):
-    (row,) = [row for row in rows(companion.run_statistics()) if "`fig07_ablation` | MNIST" in row]
+    (row,) = [row for row in lines_of(companion.run_statistics()) if "`fig07_ablation` | MNIST" in row]
     assert "| 41 of 41 |" in row
 
 
@@ -353,15 +446,31 @@ def test_the_extension_registers_what_its_pages_use(companion):
     assert registered == ["measured", "comparison", "claim-summary", "run-statistics", "forgeries", "config-inited"]
 
 
-def test_every_number_that_the_pages_ask_for_names_a_run_of_the_plan(companion):
-    """A label that was renamed would else be found only by a build with all records."""
+def planned(section, dataset):
+    """Return the runs of a page as a frame, as if each had ended at 90 %."""
+    ended = {"digest": "", "status": "finished", "ledger": [], "privacy": {}, "history": {"test_accuracy": []}}
+    ended["final"] = {"test_accuracy": 90.0, "train_accuracy": 90.0, "steps_at_cap": 0, "last_step": 1}
+    ended["provenance"] = dict.fromkeys(MADE)
+    return frame(
+        experiment.Result(run, {**ended, "config": run.config.to_dict()})
+        for run in findings.study_of(section, dataset).runs
+    )
+
+
+def test_every_number_that_the_pages_ask_for_is_of_one_kind_of_run_of_the_plan(companion):
+    """What was renamed would else be found only by a build with all records."""
     asked = {
-        companion.parts_of(found)
+        found
         for path in BOOK.glob("*.md")
         for found in re.findall(r"\{measured\}`([^`]+)`", path.read_text(encoding="utf-8"))
     }
-    assert len(asked) > 10
-    for section, dataset, label, statistic in asked:
-        labels = {run.label for run in findings.study_of(section, dataset).runs}
-        assert label in labels, (section, label)
-        assert statistic in (*tables.STATISTICS, *tables.PRIVACY)
+    assert len(asked) > 100
+    pages = {}
+    for text in asked:
+        section, dataset, where, statistic = companion.parts_of(text)
+        if (section, dataset) not in pages:
+            pages[section, dataset] = planned(section, dataset)
+        runs = pages[section, dataset]
+        assert re.fullmatch(r"90\.00( ± 0\.00)? % \(\d+\)", numbers.measured(runs, "test_accuracy", **where)), text
+        assert statistic in (*numbers.PERCENT, *numbers.EPSILONS), text
+        assert statistic in numbers.PERCENT or set(select(runs, **where)["reading"]) == {"private"}, text

@@ -225,7 +225,7 @@ def test_a_command_that_does_not_exist_is_a_usage_error(call, arguments):
 def test_version_and_help_are_there(call):
     assert call("--version")[1].strip().endswith("0.1.0")
     out = call("--help")[1]
-    assert all(name in out for name in ("data", "run", "sweep", "replay", "status"))
+    assert all(name in out for name in ("data", "run", "sweep", "replay", "tune", "status"))
 
 
 def test_a_mistake_reaches_the_shell_without_a_traceback(folder):

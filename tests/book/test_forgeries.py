@@ -2,9 +2,10 @@
 
 import base64
 import copy
-import importlib.util
+import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import rows
+import scripts
 import torch
 import yaml
+from click.testing import CliRunner
 
+from cnndp.__main__ import main
+from cnndp.papers import tuned
 from cnndp.papers.presets import preset
-from cnndp.papers.sections import private
 from cnndp.runs import replay, seal, store, verify
 from cnndp.runs.recording import make_record, repriced
 from cnndp.training.loop import evaluation_steps
@@ -197,13 +202,6 @@ def test_a_damaged_manifest_is_refused(tmp_path):
 # Pages
 
 
-def script(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     """Return a source notebook with a printed number and a picture, executed by the book's own runner."""
@@ -220,7 +218,7 @@ def executed(tmp_path_factory):
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nbformat.write(notebook, folder / "source.ipynb")
-    script(ROOT / "notebooks" / "run.py").execute(folder / "source.ipynb", folder / "runs" / "page.ipynb", {}, "", "")
+    scripts.load("notebooks/run.py").execute(folder / "source.ipynb", folder / "runs" / "page.ipynb", {}, "", "")
     return folder
 
 
@@ -241,11 +239,14 @@ def noticed_on_page(executed, tmp_path, forge):
     notebook = nbformat.read(page, as_version=4)
     forge(notebook)
     nbformat.write(notebook, page)
-    nbval = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbval", "-q", str(page)]
-    environment = {**os.environ, "CNNDP_PROGRESS": os.devnull}
-    if subprocess.run(nbval, capture_output=True, check=False, cwd=tmp_path, env=environment).returncode:
+    settings = ["-p", "notebooks.conftest", "-c", "tests/pytest.ini", "--rootdir", "."]  # as in `make test`
+    nbval = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *settings, "--nbval", "-q", str(page)]
+    environment = {**os.environ, "CNNDP_PROGRESS": os.devnull, "PYTHONPATH": "notebooks"}
+    ended = subprocess.run(nbval, capture_output=True, check=False, text=True, cwd=ROOT, env=environment)
+    assert ended.returncode in (0, 1), ended.stdout + ended.stderr  # all passed, or some failed
+    if ended.returncode:
         found.add("nbval")
-    script(ROOT / "notebooks" / "run.py").execute(executed / "source.ipynb", tmp_path / "again.ipynb", {}, "", "")
+    scripts.load("notebooks/run.py").execute(executed / "source.ipynb", tmp_path / "again.ipynb", {}, "", "")
     if (tmp_path / "again.ipynb").read_bytes() != page.read_bytes():
         found.add("executing again")
     return found
@@ -266,7 +267,7 @@ def test_what_was_done_to_an_executed_notebook_is_noticed(executed, tmp_path, fo
 
 @pytest.fixture(scope="module")
 def prose():
-    return script(ROOT / "book" / "check_prose.py")
+    return scripts.load("book/check_prose.py")
 
 
 def test_no_page_has_a_number_without_a_reason(prose):
@@ -284,6 +285,40 @@ def test_a_number_typed_into_prose_is_noticed(prose, page, number):
     assert prose.undeclared(f"{text}\n\nIt reaches {number} on test images.", allowed) == [number]
 
 
+@pytest.mark.parametrize("page", ["departures", "index", "private", "results"])
+def test_a_number_typed_in_the_place_of_a_role_is_noticed(prose, page):
+    text = prose.prose_of(ROOT / "book" / f"{page}.md")
+    allowed = prose.allowed_on(f"book/{page}.md", prose.reasons())
+    roles = set(re.findall(r"\{measured\}`[^`]*`", text))
+    assert roles
+    for role in roles:
+        assert prose.undeclared(text.replace(role, "97.31 %"), allowed) == ["97.31 %"], role
+
+
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ('{measured}`a mnist name="DP-SGD" num_steps=1200 rate=0.15 :: test_accuracy`', []),
+        ('{measured}`a mnist panel="clip 0.57" target="ε = 88" :: exact_epsilon`', []),
+        ("{measured}`a mnist num_steps=1200 :: test_accuracy`97.31 %", ["97.31 %"]),
+        ("97.31 %{measured}`a mnist num_steps=1200 :: test_accuracy`", ["97.31 %"]),
+        ("{measured}`a mnist :: capped`, 97.31 and {measured}`a mnist rate=0.15 :: capped`", ["97.31"]),
+        ("{measured}`a mnist\nrate=0.15 :: capped` of 97.31\n%", ["97.31"]),
+        ("a mnist num_steps=1200 :: test_accuracy", ["1200"]),  # no role at all
+    ],
+)
+def test_a_number_beside_a_role_is_typed_and_those_inside_are_not(prose, text, typed):
+    assert list(prose.typed(text)) == typed
+
+
+def test_code_that_a_reason_names_exists(prose):
+    text = prose.NUMBERS.read_text(encoding="utf-8")
+    named = re.findall(r"(cnndp[\w.]+)\.(\w+)", text)
+    assert len(named) > 5
+    for module, name in named:
+        assert hasattr(importlib.import_module(module), name), (module, name)
+
+
 def test_a_reason_that_no_number_needs_is_noticed(prose, monkeypatch):
     stored = prose.reasons()
     monkeypatch.setattr(prose, "reasons", lambda: {**stored, "book/index.md": {"no longer there": ["77.7"]}})
@@ -291,7 +326,7 @@ def test_a_reason_that_no_number_needs_is_noticed(prose, monkeypatch):
 
 
 def test_a_number_in_the_card_of_the_readme_is_noticed():
-    readme = script(ROOT / "book" / "readme.py")
+    readme = scripts.load("book/readme.py")
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme.fill(text, readme.card()) == text
     forged = text.replace("98.91", "99.91", 1)
@@ -299,17 +334,22 @@ def test_a_number_in_the_card_of_the_readme_is_noticed():
     assert readme.fill(forged, readme.card()) == text
 
 
-def test_a_tuned_rate_is_noticed(best_rates):
-    rates = dict(private.TUNED["cifar10"])
-    assert rates == best_rates("private_tuning", "cifar10")
-    name = next(iter(rates))
-    assert {**rates, name: 3 * rates[name]} != best_rates("private_tuning", "cifar10")
+def test_a_tuned_rate_is_noticed(tmp_path, monkeypatch):
+    honest, path = tuned.FILE.read_text(encoding="utf-8"), tmp_path / "tuned.json"
+    content = json.loads(honest)
+    content["private_tuning"]["cifar10"]["chosen"][0]["rate"] *= 3
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    monkeypatch.setattr(tuned, "FILE", path)
+    monkeypatch.delenv("CNNDP_RESULTS", raising=False)
+    assert CliRunner().invoke(main, ["tune"]).output == "tuned.json: written\n"
+    assert path.read_text(encoding="utf-8") == honest
+    assert CliRunner().invoke(main, ["tune"]).output == "tuned.json: unchanged\n"
 
 
 def test_the_page_shows_every_forgery_with_what_notices_it():
-    companion = script(ROOT / "book" / "_ext" / "companion.py")
+    companion = scripts.load("book/_ext/companion.py")
     for part in ("records", "pages"):
-        lines = companion.forgeries(part).splitlines()[2:]
+        lines = rows.narrow(companion.forgeries(part)).splitlines()[2:]
         assert len(lines) == len(TABLE[part])
         for line, row in zip(lines, TABLE[part], strict=True):
             assert line == f"| {row['forged']} | {', '.join(f'`{name}`' for name in row['noticed'])} |"

@@ -1,6 +1,5 @@
 """notebooks/run.py: a mistake stops it before anything runs, and only whole, stripped notebooks are kept."""
 
-import importlib.util
 import os
 import re
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import scripts
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -22,15 +22,14 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 @pytest.fixture(scope="module")
 def runner():
-    spec = importlib.util.spec_from_file_location("notebooks_run", NOTEBOOKS / "run.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load("notebooks/run.py")
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch):
+def apart(runner, tmp_path, monkeypatch):
+    """Leave the store of the repository and the kernels of later tests alone."""
     monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "store"))
+    monkeypatch.setattr(runner.kernels, "use", lambda: None)
 
 
 def notebook(path, *sources, figure=None):
@@ -153,7 +152,7 @@ def test_several_at_once_report_each_and_stop_at_the_first_error(runner, monkeyp
     """Threads stand in for the processes, which do not know the functions planted here."""
     monkeypatch.setenv("CNNDP_PROGRESS", os.devnull)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(runner, "ProcessPoolExecutor", lambda jobs, mp_context: ThreadPoolExecutor(jobs))
+    monkeypatch.setattr(runner, "ProcessPoolExecutor", lambda jobs, mp_context, initializer: ThreadPoolExecutor(jobs))
     entries = [("digits", f"section{number}", {}) for number in range(9)]
     done = []
 

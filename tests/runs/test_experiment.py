@@ -410,7 +410,8 @@ def test_a_file_of_ones_own_runs_end_to_end(tmp_path, folder, shape, model, acti
     source = write_npz(tmp_path / "my images.npz", shape)
     study = prepare(SECTION, dataset=source, methods=["cnn_dp"], **SMALL)
     finished = run(study)
-    assert [result.label for result in finished] == ["CNN-DP", "CNN-DP+L2", "CNN-DP (printed)"]
+    assert [result.run for result in finished] == study.runs
+    assert [result.run.label for result in finished] == ["CNN-DP", "CNN-DP+L2", "CNN-DP (printed)"]
     for result in finished:
         assert result.record["config"]["model"] == model
         assert result.record["config"]["activation"] == activation
@@ -464,7 +465,7 @@ def test_stored_gives_the_recorded_runs_and_trains_nothing(own, folder, trained)
     study = prepare(SECTION, dataset=own, **SMALL)
     assert experiment.stored(study) == []
     run(prepare(SECTION, dataset=own, methods=["cnn"], **SMALL))
-    assert [result.label for result in experiment.stored(study)] == ["noise-free"]
+    assert [result.run.label for result in experiment.stored(study)] == ["noise-free"]
     assert len(trained) == 1
 
 
@@ -486,7 +487,7 @@ def test_status_tells_what_is_recorded(own, folder):
 
 def private_runs(own, **parameters):
     study = prepare("private_p2", dataset=own, num_steps=2, batch_size=20, **parameters)
-    return [config for _, config in study.runs if config.reading == "private"]
+    return [run.config for run in study.runs if run.config.reading == "private"]
 
 
 def test_private_runs_on_data_of_ones_own_have_a_secret_seed_unless_told(own):
@@ -496,7 +497,7 @@ def test_private_runs_on_data_of_ones_own_have_a_secret_seed_unless_told(own):
     assert not any(config.secret_seed for config in private_runs("digits"))
     assert all(config.secret_seed for config in private_runs("digits", secret_seed=True))
     plain = prepare("fig07_ablation", dataset=own, num_steps=2, batch_size=20, secret_seed=True)
-    assert not any(config.secret_seed for _, config in plain.runs)
+    assert not any(run.config.secret_seed for run in plain.runs)
 
 
 def test_a_record_of_a_secret_seed_says_that_it_cannot_be_replayed(own, monkeypatch, tmp_path):
@@ -509,4 +510,4 @@ def test_a_record_of_a_secret_seed_says_that_it_cannot_be_replayed(own, monkeypa
     assert "seed" not in json.dumps(record["provenance"])
     with pytest.raises(store.RecordError, match="cannot be replayed: batches and noise came from"):
         replay.replay(record, experiment.load_for(study.runs[0].config, own))
-    assert replay.live_check(study, found, "any").startswith("no run here can be trained again")
+    assert replay.live_check(study, found, name="DP-SGD").startswith("no run here can be trained again")

@@ -9,6 +9,7 @@ import torch
 from cnndp.data import datasets
 from cnndp.equations import noise
 from cnndp.papers.presets import preset
+from cnndp.papers.sections.plan import Run
 from cnndp.runs import replay, store
 from cnndp.runs.experiment import Result, prepare
 from cnndp.runs.recording import make_record
@@ -35,7 +36,8 @@ def images(own):
 
 def make(images, path, **changes):
     """Return a record that went through the store."""
-    config = preset("cnn_dp_gan", "reconstructed", images.name, NUM_STEPS, **{"batch_size": 16, **changes})
+    given = {"num_steps": NUM_STEPS, "batch_size": 16, **changes}
+    config = preset("cnn_dp_gan", "reconstructed", images.name, **given)
     made = make_record(config, images, "fig07_ablation", torch.device("cpu"))
     return store.load(store.save(made, path))
 
@@ -275,30 +277,48 @@ def test_the_verdict_names_the_first_difference():
     assert verdict([Difference(2, "loss", 1.0, 2.0)]) == "FAIL: step 2: loss is 2.0 here, 1.0 in the record"
 
 
+def named(name, record):
+    return Result(Run("fig07_ablation", name, name, name, Config.from_dict(record["config"])), record)
+
+
 def study_with(record, own):
-    config = Config.from_dict(record["config"])
-    study = prepare("fig07_ablation", dataset=own, num_steps=NUM_STEPS, batch_size=config.batch_size)
-    return study, [Result("first", record), Result("second", record)]
+    study = prepare("fig07_ablation", dataset=own, num_steps=NUM_STEPS, batch_size=record["config"]["batch_size"])
+    return study, [named("first", record), named("second", record)]
 
 
 def test_the_live_check_is_one_stable_line_from_label_to_verdict(record, own):
     study, stored = study_with(record, own)
-    lines = [live_check(study, stored, "second", examples=16 * steps) for steps in (3, 3, 200)]
+    lines = [live_check(study, stored, name="second", examples=16 * steps) for steps in (4, 4, 200)]
     assert lines[0] == lines[1]
-    assert lines[0] == "second, seed 0: 3 of 12 steps trained again on this machine: pass"
+    assert lines[0] == "second, seed 0: 4 of 12 steps trained again on this machine: pass"
     assert lines[2] == "second, seed 0: 12 of 12 steps trained again on this machine: pass"
 
 
-def test_the_live_check_falls_back_to_the_first_label(record, own):
+def test_the_live_check_trains_three_steps_at_least_and_no_more_than_the_run_has(images, record, own, tmp_path):
     study, stored = study_with(record, own)
-    assert live_check(study, stored, "no such label", examples=1).startswith("first, seed 0: ")
+    assert live_check(study, stored, examples=1) == "first, seed 0: 3 of 12 steps trained again on this machine: pass"
+    short = make(images, tmp_path / "record.json", num_steps=2)
+    assert ", seed 0: 2 of 2 steps trained" in live_check(study, [named("short", short)], examples=1)
+
+
+def test_the_live_check_takes_a_run_that_has_every_value(images, record, own, tmp_path):
+    study, stored = study_with(record, own)
+    other = named("second", make(images, tmp_path / "record.json", seed=1))
+    assert live_check(study, [*stored, other], name="second", seed=1, examples=1).startswith("second, seed 1: ")
+
+
+def test_the_live_check_falls_back_to_the_first_run_and_refuses_an_unknown_column(record, own):
+    study, stored = study_with(record, own)
+    assert live_check(study, stored, name="no such name", examples=1).startswith("first, seed 0: ")
+    with pytest.raises(ValueError, match=r"column='nmae' is not known; did you mean 'name'\?"):
+        live_check(study, stored, nmae="second", examples=1)
 
 
 def test_the_live_check_fails_on_a_changed_record(record, own):
     study, _ = study_with(record, own)
     changed = copy.deepcopy(record)
     changed["trace"]["loss"][0] *= 1.01
-    line = live_check(study, [Result("first", changed)], "first", examples=1)
+    line = live_check(study, [named("first", changed)], name="first", examples=1)
     assert ": FAIL: step 1: loss is" in line
 
 

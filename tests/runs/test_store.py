@@ -81,6 +81,15 @@ def test_find_finds_this_very_config_in_any_section(path, tmp_path):
     assert [found for found, _ in store.load_all(tmp_path)] == [moved]
 
 
+def test_find_takes_the_first_section_that_has_it_and_passes_by_what_is_no_section(path, tmp_path):
+    (tmp_path / "a file").write_text("")
+    (tmp_path / "benchmarks").mkdir()
+    first = store.save(RECORD, store.path_for(tmp_path, "eq06_11_polyak", CONFIG))
+    assert store.find(tmp_path, CONFIG) == first
+    first.unlink()
+    assert store.find(tmp_path, CONFIG) == path
+
+
 def test_find_in_a_folder_that_does_not_exist_is_none(tmp_path):
     assert store.find(tmp_path / "nothing", CONFIG) is None
 

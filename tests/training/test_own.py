@@ -82,7 +82,6 @@ def test_a_network_that_has_changed_its_shapes_since_it_was_planned_is_not_train
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("mine:batch_norm", "has a BatchNorm2d, which mixes the images .*use GroupNorm"),
         ("mine:dropout", "has a Dropout, whose draws have no seed"),
         ("mine:nothing", "returned a NoneType; let it return an nn.Module"),
         ("mine:text", "is a str; pass a function"),
@@ -94,6 +93,11 @@ def test_a_network_that_has_changed_its_shapes_since_it_was_planned_is_not_train
 def test_what_cannot_be_trained_is_refused_with_the_name_and_the_remedy(mine, model, message):
     with pytest.raises(ValueError, match=f"^model={model!r} {message}"):
         own.described(model, num_classes=10)
+
+
+def test_a_layer_that_mixes_the_images_of_a_batch_is_refused(mine):
+    with pytest.raises(ValueError, match=r"\(BatchNorm2d\) uses statistics of the whole batch"):
+        own.described("mine:batch_norm", num_classes=10)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ from cnndp.equations.losses import LOSSES, cross_entropy
 from cnndp.training.clipping import example_clipped_sum
 from cnndp.training.config import Config
 from cnndp.training.engine import weighted_sum
-from cnndp.training.gradients import batch_gradient, flatten, per_example_gradients
-from cnndp.training.precision import PRECISIONS, network_precision
+from cnndp.training.gradients import PRECISIONS, batch_gradient, flatten, network_precision, per_example_gradients
 
 CPU = torch.device("cpu")
 ORDERS = pytest.mark.parametrize("order", [1, 2])
