@@ -2,6 +2,8 @@
 
 import ast
 import io
+import sys
+import types
 
 import nbformat
 
@@ -23,7 +25,9 @@ def execute(path, monkeypatch, **parameters):
     The last expression of a cell counts, as in Jupyter, and figures are drawn in low resolution.
     """
     monkeypatch.setattr(drawing, "png", low_resolution)
-    namespace, shown = {}, []
+    module = types.ModuleType("__main__")  # so that "__main__:name" is what a cell has defined, as in a kernel
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    namespace, shown = vars(module), []
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type != "code":
             continue

@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 
 from cnndp.audit.canaries import Seen, observe, plant
 from cnndp.checks import at_least
-from cnndp.data.datasets import Images
+from cnndp.data.datasets import SIDE, Images
 from cnndp.training.config import Config
 from cnndp.training.models import draw_parameters
 from cnndp.training.randomness import generator_for
@@ -16,18 +16,19 @@ Loop = Callable[[Wiring], Iterator[State]]
 Change = Callable[[Wiring], Wiring]
 
 
-def small_network(generator: Generator, hidden: int = 40, num_classes: int = 10) -> nn.Sequential:
-    """Return a network of three layers for `[B, 1, 28, 28]`, whose audit takes seconds: 9,930 parameters.
+def small_network(generator: Generator, hidden: int = 40, num_classes: int = 10, channels: int = 1) -> nn.Sequential:
+    """Return a network of three layers, whose audit takes seconds: 9,930 parameters for grey images.
 
     Args:
         generator: of the initial weights.
         hidden: units of each hidden layer.
         num_classes: K.
+        channels: C of images `[B, C, H, W]`, 28x28 for one and 32x32 for three.
     """
     model = nn.Sequential(
-        nn.AvgPool2d(2),  # [B, 1, 14, 14]
+        nn.AvgPool2d(2),  # [B, C, H/2, W/2]
         nn.Flatten(),
-        nn.Linear(196, hidden),
+        nn.Linear(channels * (SIDE[channels] // 2) ** 2, hidden),
         nn.Tanh(),
         nn.Linear(hidden, hidden),
         nn.Tanh(),

@@ -258,7 +258,7 @@ def sweep(
         engine, max_physical_batch: how clipped sums are computed, see `clipping.example_clipped_sum`.
 
     Raises:
-        results.RecordError: a stored record that was changed, or a disk that refuses.
+        store.RecordError: a stored record that was changed, or a disk that refuses.
     """
     unique = {config.digest: config for config in configs}
     found = {} if refresh else {key: stored_run(root, config) for key, config in unique.items()}

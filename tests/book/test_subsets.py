@@ -61,6 +61,42 @@ def leaves_runs(section, given):
         return False
 
 
+# A network of one's own
+
+
+@pytest.fixture
+def mine(place, monkeypatch):
+    """The name of a network in a file beside the data."""
+    source = "from torch import nn\n\n\ndef network(num_classes):\n    return nn.Sequential({})\n"
+    layers = "nn.Flatten(), nn.Linear(784, 6), nn.ReLU(), nn.Linear(6, num_classes)"
+    (place / "mine.py").write_text(source.format(layers), encoding="utf-8")
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("CNNDP_RESULTS", str(place / "store"))
+    return "mine:network"
+
+
+@pytest.mark.parametrize("section", ["fig07_ablation", "fig09_comparison", "private_fig07_08", "equal_terms"])
+def test_a_section_takes_a_network_of_ones_own(mine, monkeypatch, capsys, section):
+    given = {"dataset": "grey.npz", "num_steps": 2, "model": mine, "secret_seed": False}
+    execute(NOTEBOOKS / f"{section}.ipynb", monkeypatch, **given)
+    assert capsys.readouterr().out.endswith("pass\n")
+
+
+def test_a_section_of_another_model_refuses_a_network_of_ones_own(mine, monkeypatch):
+    with pytest.raises(ValueError, match=r"needs features='scattering'|cannot be set in section"):
+        execute(NOTEBOOKS / "frontier.ipynb", monkeypatch, dataset="grey.npz", num_steps=2, model=mine)
+
+
+@pytest.mark.parametrize("dataset", ["grey.npz", "colour.npz"])
+def test_the_page_of_a_plan_takes_any_file(mine, monkeypatch, capsys, dataset):
+    small = {"epochs": 1, "batch_size": 10, "num_canaries": 100}
+    execute(NOTEBOOKS / "your_own_plan.ipynb", monkeypatch, dataset=dataset, **small)
+    assert "for gradients and losses; 1.weight [32, " in capsys.readouterr().out
+    if dataset == "grey.npz":
+        execute(NOTEBOOKS / "your_own_plan.ipynb", monkeypatch, dataset=dataset, model=mine, **small)
+
+
 # Pages without sections
 
 

@@ -171,6 +171,7 @@ def test_the_columns_of_a_history_are_those_of_a_frame_and_the_measured_ones(poi
     assert points.columns.is_unique
     assert set(points["step"]) == {"fixed", "polyak"}
     assert set(points["loss"]) == {"cross_entropy"}
+    assert [str(points[name].dtype) for name in ("run", "point", "iteration")] == ["int64"] * 3
 
 
 def test_a_history_takes_any_order_of_runs_and_any_iterator(results, points):
