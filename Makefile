@@ -31,14 +31,14 @@ html: $(READY)
 
 quick: $(READY)
 	$(MAKE) lint
-	$(ONE) $(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" tests
+	$(ONE) $(PYTEST) -n $(JOBS) --dist loadgroup -m "not slow" tests
 
 # Each notebook is executed once: nbval compares everything that it shows, pictures byte for byte, with what is committed.
 test: $(READY)
 	$(MAKE) lint
 	$(BIN)/python -m cnndp data
 	$(ONE) $(PYTEST) --nbval notebooks/runs -n $(JOBS) --dist loadscope
-	$(ONE) $(PYTEST) -n $(JOBS) --dist worksteal --doctest-modules cnndp tests
+	$(ONE) $(PYTEST) -n $(JOBS) --dist loadgroup --doctest-modules cnndp tests
 	$(ONE) $(BIN)/python -m cnndp replay --cover --jobs $(JOBS)
 	$(ONE) $(BIN)/python -m cnndp replay --full --draw 120 --jobs $(JOBS)
 	$(MAKE) html

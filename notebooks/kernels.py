@@ -27,9 +27,9 @@ IMPORTED = [
 
 def use() -> None:
     """Let every kernel that this process starts be a fork."""
-    group = KernelProvisionerFactory.GROUP_NAME
-    KernelProvisionerFactory.provisioners[NAME] = EntryPoint(NAME, f"{__name__}:Forked", group)
-    os.environ[KernelProvisionerFactory.default_provisioner_name_env] = NAME
+    factory = KernelProvisionerFactory.instance()
+    factory.provisioners[NAME] = EntryPoint(NAME, f"{__name__}:Forked", factory.GROUP_NAME)
+    factory.default_provisioner_name = NAME
 
 
 def serve(arguments: list[str], folder: str | None, environment: dict[str, str]) -> None:

@@ -55,7 +55,14 @@ def run(name, final=90.0, seed=0, **columns):
     """Return a run as a row; its label and title are its name unless they are given."""
     label = columns.get("label", name)
     shown = {"label": label, "title": label, "name": name, "seed": seed, "test_accuracy": final}
-    return {**DEFAULTS, **shown, "max_test_accuracy": final, "curve_test_accuracy": final, "ledger": [], **columns}
+    return {
+        **DEFAULTS,
+        **shown,
+        "max_test_accuracy": final,
+        "curve_test_accuracy": columns.get("test_accuracy", final),
+        "ledger": [],
+        **columns,
+    }
 
 
 def seeds(name, *finals, **columns):

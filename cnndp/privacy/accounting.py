@@ -117,8 +117,12 @@ def renyi_epsilon(releases: Iterable[Release], delta: float = DELTA) -> float | 
     """
     check_sampling(1.0, delta, 1)
     listed = condensed(events(releases))
-    if any(event.mechanism == "laplace" and event.sampling_prob < 1 for event in listed):
-        return None
+    sampled_laplace = any(event.mechanism == "laplace" and event.sampling_prob < 1 for event in listed)
+    return None if sampled_laplace else _renyi(listed, delta)
+
+
+@lru_cache(maxsize=1024)
+def _renyi(listed: tuple[Event, ...], delta: float) -> float:
     accountant = RdpAccountant()
     with _quiet():
         for event in bracket(listed, RENYI_WIDTH).upper if len(listed) > FEW else listed:

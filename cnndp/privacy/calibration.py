@@ -1,6 +1,7 @@
 """From a target (epsilon, delta) back to the noise, with every release of the plan inside."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from math import inf, isfinite, log, sqrt
 from typing import NamedTuple
 
@@ -98,6 +99,7 @@ def growth_shape(num_steps: int, growth: float) -> tuple[float, ...]:
     return tuple(budget.initial_epsilon / step_epsilon(t, budget) for t in range(1, num_steps + 1))
 
 
+@lru_cache(maxsize=256)
 def noise_factor(
     steps: tuple[Event, ...], fixed: tuple[Event, ...], target_epsilon: float, delta: float
 ) -> tuple[float, Spent]:

@@ -17,7 +17,7 @@ from cnndp.runs.recording import ledger_columns
 from cnndp.runs.store import Record, RecordError
 from cnndp.training import own
 from cnndp.training.config import NUMERICS_VERSION, Config
-from cnndp.training.loop import TRACE_STEPS, Columns, Outcome, train
+from cnndp.training.loop import TRACE_STEPS, Columns, Outcome, evaluated_after, train
 
 CPU = torch.device("cpu")
 TRACED = ("loss", "gradient_norm", "step_size")
@@ -285,6 +285,21 @@ def verdict(differences: Sequence[Difference]) -> str:
     return "pass" if not differences else f"FAIL: {differences[0]}"
 
 
+def checked_steps(config: Config, num_train: int, about: int) -> int:
+    """Return for how many steps a live check trains: to the next measurement, so that it sees what the steps did.
+
+    At least three, since the first has no step before it; at most 50, and up to twice that to reach a measurement.
+
+    Args:
+        config: of the run.
+        num_train: N.
+        about: the number of steps to aim for.
+    """
+    least = max(3, min(50, about))
+    measured = (step for step in evaluated_after(config, num_train) if least <= step <= 2 * least)
+    return min(next(measured, least), config.num_steps)
+
+
 def live_check(study: Experiment, results: Sequence[Result], examples: int = 12_800, **where: Any) -> str:
     """Train a run of a notebook again here, with a progress bar, and say whether it follows its record.
 
@@ -292,8 +307,8 @@ def live_check(study: Experiment, results: Sequence[Result], examples: int = 12_
 
     Args:
         study, results: of one notebook.
-        examples: for how many training examples, in batches: 50 steps of 256; the network for colour images takes
-            about ten times as long, so a tenth of them there. Three steps at least: the first has no step before it.
+        examples: for about how many training examples, in batches: 50 steps of 256; the network for colour images
+            takes about ten times as long, so a tenth of them there.
         where: columns of `frames.frame` with their values: the first such run is taken, the first of all if none is.
     """
     able = [result for result in results if "not_replayable" not in result.record]
@@ -301,11 +316,11 @@ def live_check(study: Experiment, results: Sequence[Result], examples: int = 12_
         return f"{NOTHING_TO_REPLAY}: {results[0].record['not_replayable']}"
     chosen = able[next(iter(having(frame(able), where).index), 0)]
     config = chosen.run.config
+    images = load_for(config, study.source)
     share = 10 if config.model == "cifar_cnn" else 1
-    steps = min(max(3, min(50, examples // (share * config.batch_size))), config.num_steps)
+    steps = checked_steps(config, len(images.train_labels), examples // (share * config.batch_size))
     with progress_bar(steps, "step") as bar:
         bar.set_description(f"live check {chosen.run.label} s{config.seed}")
-        images = load_for(config, study.source)
         differences = replay(chosen.record, images, steps=steps, on_step=lambda step: bar.update(1))
     done = f"{chosen.run.label}, seed {config.seed}: {steps} of {config.num_steps} steps trained again on this machine"
     return f"{done}: {verdict(differences)}"

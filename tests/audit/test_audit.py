@@ -43,6 +43,8 @@ from cnndp.training.clipping import example_clipped_sum
 from cnndp.training.gradients import flatten
 from cnndp.training.wiring import as_it_is
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 
 

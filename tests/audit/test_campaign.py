@@ -12,6 +12,8 @@ from cnndp.audit import campaign, plots
 from cnndp.audit.controls import CONTROLS, CORRECT
 from cnndp.runs import store
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 NOTEBOOK = TESTS.parent / "notebooks" / "audit.ipynb"
 

@@ -15,6 +15,8 @@ from cnndp.training.batches import reshuffled
 from cnndp.training.loop import TRACE_STEPS, train
 from cnndp.training.wiring import NUDGE, nudged
 
+pytestmark = pytest.mark.slow
+
 MECHANISMS = ("gaussian", "laplace")
 EVERY_PATH = pytest.mark.parametrize("graph", [False, True], ids=["eager", "recorded"])
 EVERY_MECHANISM = pytest.mark.parametrize("mechanism", MECHANISMS)

@@ -8,6 +8,8 @@ from cnndp.bench import scale
 from cnndp.runs import store
 from cnndp.training.config import Config
 
+pytestmark = pytest.mark.slow
+
 BOOK = Path(__file__).resolve().parents[2] / "book" / "results"
 
 

@@ -16,6 +16,8 @@ from cnndp.runs import store
 from cnndp.training.clipping import example_clipped_sum
 from cnndp.training.gradients import batch_gradient, flatten
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 OPACUS_WARNS = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 EVERY_VARIANT = pytest.mark.parametrize("name", VARIANTS)

@@ -20,6 +20,8 @@ from sphinx.errors import ExtensionError
 
 import cnndp
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "book" / "how_it_is_built.md"
 MODULES = {

@@ -12,6 +12,8 @@ import pytest
 from cnndp.papers.sections.plan import SECTIONS
 from cnndp.runs import experiment, store
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("-p", "num_steps=3", "-p", "batch_size=8", "--device", "cpu")
 
 

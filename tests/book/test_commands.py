@@ -16,6 +16,8 @@ from cnndp.bench import timing
 from cnndp.papers.sections.plan import SECTIONS
 from cnndp.runs import store
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]
 PROGRAMS = ("python", "papermill", "make", "conda", "pip", ".")

@@ -26,6 +26,8 @@ from cnndp.runs import replay, seal, store, verify
 from cnndp.runs.recording import make_record, repriced
 from cnndp.training.loop import evaluation_steps
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = yaml.safe_load((ROOT / "book" / "checks.yml").read_text(encoding="utf-8"))
 RECORDS = {row["key"]: row for row in TABLE["records"]}

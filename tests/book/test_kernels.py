@@ -1,6 +1,5 @@
 """Forked kernels: each a process of its own, with what Jupyter expects of one."""
 
-import os
 import time
 
 import nbformat
@@ -13,16 +12,14 @@ from papermill.exceptions import PapermillExecutionError
 
 import kernels
 
+pytestmark = pytest.mark.slow
 
-@pytest.fixture(scope="module", autouse=True)
-def _forked():
-    name = KernelProvisionerFactory.default_provisioner_name_env
-    before = os.environ.get(name)
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch):
+    factory = KernelProvisionerFactory.instance()
+    monkeypatch.setattr(factory, "default_provisioner_name", factory.default_provisioner_name)  # put back afterwards
     kernels.use()
-    yield
-    os.environ.pop(name)
-    if before is not None:
-        os.environ[name] = before
 
 
 def execute(folder, *sources, **parameters):

@@ -17,6 +17,8 @@ from cnndp.papers.sections.plan import SECTIONS
 from cnndp.report import findings
 from cnndp.runs import experiment
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
@@ -30,6 +32,7 @@ def apart(runner, tmp_path, monkeypatch):
     """Leave the store of the repository and the kernels of later tests alone."""
     monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path / "store"))
     monkeypatch.setattr(runner.kernels, "use", lambda: None)
+    monkeypatch.delenv("CNNDP_PROGRESS", raising=False)
 
 
 def notebook(path, *sources, figure=None):

@@ -9,6 +9,8 @@ from cells import execute
 from cnndp.papers.presets import METHODS
 from cnndp.papers.sections.plan import SECTIONS, NoRuns, Options, plan
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LONG = {"private_tuning", "survive_tuning", "survive_laplace_tuning"}  # many private runs, each with a noise of its own
 CASES = [

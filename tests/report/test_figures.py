@@ -15,6 +15,8 @@ from cnndp.report.figures import diagrams, drawing, p1, p2
 from cnndp.runs import experiment, frames
 from cnndp.training import models
 
+pytestmark = pytest.mark.slow
+
 PNG = b"\x89PNG"
 
 

@@ -13,6 +13,8 @@ from cnndp.report.figures import drawing, norms
 from cnndp.runs import experiment, frames
 from cnndp.training.models import num_params
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):

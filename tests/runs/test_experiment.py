@@ -20,6 +20,8 @@ from cnndp.runs.recording import significant
 from cnndp.runs.store import RecordError
 from cnndp.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 SECTION = "fig07_ablation"
 SMALL = {"num_steps": 3, "batch_size": 8, "device": "cpu"}
 CPU = torch.device("cpu")

@@ -8,6 +8,8 @@ from cnndp.report.figures import norms
 from cnndp.runs.experiment import prepare, run
 from cnndp.runs.frames import COLUMNS, FINAL, MADE, PRIVACY, frame, having, history, select
 
+pytestmark = pytest.mark.slow
+
 POLYAK = "CNN-DP-GAN-Polyak"
 MEASURED = (
     *("train_accuracy", "train_loss", "test_accuracy", "test_loss"),

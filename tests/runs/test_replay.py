@@ -11,12 +11,14 @@ from cnndp.equations import noise
 from cnndp.papers.presets import preset
 from cnndp.papers.sections.plan import Run
 from cnndp.runs import replay, store
-from cnndp.runs.experiment import Result, prepare
+from cnndp.runs.experiment import Result, prepare, stored
 from cnndp.runs.recording import make_record
 from cnndp.runs.replay import Difference, close, live_check, verdict
 from cnndp.runs.store import RecordError
 from cnndp.training import methods, models, wiring
 from cnndp.training.config import Config
+
+pytestmark = pytest.mark.slow
 
 NUM_STEPS = 12
 
@@ -207,21 +209,33 @@ def other_initial_weights(monkeypatch):
     monkeypatch.setattr(wiring.models, "build", scaled)
 
 
-@pytest.mark.parametrize(
-    "bug",
-    [
-        halved,
-        the_total_for_every_step,
-        one_step_late,
-        noise_from_the_stream_of_the_batches,
-        one_draw_for_all_steps,
-        no_noise_on_the_last_layer,
-        gaussian_for_laplace,
-        noise_before_the_sum_is_divided_twice,
-        the_same_batch_every_step,
-        other_initial_weights,
-    ],
-)
+def the_draw_of_step_20_from_then_on(monkeypatch):
+    original = wiring.unit_noise
+
+    def repeated(*arguments, **options):
+        kept = None
+        for t, draw in enumerate(original(*arguments, **options), start=1):
+            kept = draw if t <= 20 else kept
+            yield kept
+
+    monkeypatch.setattr(wiring, "unit_noise", repeated)
+
+
+BUGS = [
+    halved,
+    the_total_for_every_step,
+    one_step_late,
+    noise_from_the_stream_of_the_batches,
+    one_draw_for_all_steps,
+    no_noise_on_the_last_layer,
+    gaussian_for_laplace,
+    noise_before_the_sum_is_divided_twice,
+    the_same_batch_every_step,
+    other_initial_weights,
+]
+
+
+@pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_caught(record, images, monkeypatch, bug):
     with monkeypatch.context() as patched:
         bug(patched)
@@ -312,6 +326,25 @@ def test_the_live_check_falls_back_to_the_first_run_and_refuses_an_unknown_colum
     assert live_check(study, stored, name="no such name", examples=1).startswith("first, seed 0: ")
     with pytest.raises(ValueError, match=r"column='nmae' is not known; did you mean 'name'\?"):
         live_check(study, stored, nmae="second", examples=1)
+
+
+@pytest.fixture(scope="module")
+def of_the_book():
+    """A run of the book, as its page checks it: CNN-DP-GAN of Fig. 7 on MNIST, 600 steps."""
+    study = prepare("fig07_ablation", dataset="mnist", profile="paper", seeds=[0], methods=["cnn_dp_gan"])
+    return study, stored(study)
+
+
+@pytest.mark.parametrize("bug", [*BUGS, the_draw_of_step_20_from_then_on])
+def test_the_live_check_of_a_page_notices_a_planted_bug(of_the_book, monkeypatch, bug):
+    bug(monkeypatch)
+    line = live_check(*of_the_book, name="CNN-DP-GAN", reading="reconstructed")
+    assert "54 of 600 steps trained again on this machine: FAIL: " in line, bug.__name__
+
+
+def test_the_live_check_of_a_page_passes_without_one(of_the_book):
+    line = live_check(*of_the_book, name="CNN-DP-GAN", reading="reconstructed")
+    assert line.endswith("54 of 600 steps trained again on this machine: pass")
 
 
 def test_the_live_check_fails_on_a_changed_record(record, own):

@@ -1,6 +1,7 @@
 """The run store: a record is whole, unchanged and where its Config says, or it is refused."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -237,7 +238,14 @@ def test_every_record_is_as_it_was_sealed():
     assert not found, f"python -m cnndp seal writes the manifest again; see that this is meant: {found[0]}"
 
 
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def by_ledger(path):
+    """Return a record as a parameter; of several processes one checks all records of a ledger, whose price it keeps."""
+    ledger = json.dumps(json.loads(path.read_text(encoding="utf-8"))["ledger"])
+    group = hashlib.sha256(ledger.encode()).hexdigest()[:12]
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow, pytest.mark.xdist_group(group)])
+
+
+@pytest.mark.parametrize("path", map(by_ledger, COMMITTED))
 def test_a_committed_record(path):
     record = store.load(path)
     assert verify.problems(record) == {}

@@ -27,6 +27,8 @@ from cnndp.training.clipping import example_clipped_sum, pick_engine
 from cnndp.training.engine import floats_per_example, weighted_sum, why_not
 from cnndp.training.gradients import flatten
 
+pytestmark = pytest.mark.slow
+
 
 class Own(nn.Linear):
     def forward(self, x):

@@ -16,6 +16,8 @@ from cnndp.training.loop import TRACE_STEPS, evaluation_steps, train
 from cnndp.training.methods import compose
 from cnndp.training.models import build
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
 METHODS = ["cnn", "cnn_dp_gan", "cnn_dp_gan_polyak", "dp_sgd", "dpgdm", "cdp"]

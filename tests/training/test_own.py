@@ -11,6 +11,8 @@ from cnndp.training import own
 from cnndp.training.config import Config
 from cnndp.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 SOURCE = """
 from torch import nn
 def network(num_classes):

@@ -24,6 +24,8 @@ from cnndp.training.methods import add_noise, compose, loss_sum, mean_loss, nois
 from cnndp.training.models import build
 from cnndp.training.wiring import Material, Wiring, eager_steps
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 TWINS = [(method, mechanism) for method in PRIVATE for mechanism in ("laplace", "gaussian")]
 
