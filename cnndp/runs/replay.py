@@ -91,10 +91,11 @@ def replay(
         )
     last_step = min(steps, config.num_steps)
     outcome = train(config, images, device=CPU, last_step=last_step, on_step=on_step)
-    differences = differences_of(record, outcome, [])
-    if differences:
-        until = min(last_step, max(TRACE_STEPS, *(difference.step for difference in differences)))
-        nudged = [train(config, images, device=CPU, last_step=until, nudge=seed) for seed in range(NUM_NUDGES)]
+    nudged: list[Outcome] = []
+    differences = differences_of(record, outcome, nudged)
+    until = min(last_step, max((TRACE_STEPS, *(difference.step for difference in differences))))
+    while differences and len(nudged) < NUM_NUDGES:  # each one can only widen what is allowed, so often one will do
+        nudged.append(train(config, images, device=CPU, last_step=until, nudge=len(nudged)))
         differences = differences_of(record, outcome, nudged)
     return differences
 

@@ -1,5 +1,6 @@
 """Every notebook with every choice a reader can make: it shows what there is, or stops with one sentence."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +74,11 @@ def mine(place, monkeypatch):
     layers = "nn.Flatten(), nn.Linear(784, 6), nn.ReLU(), nn.Linear(6, num_classes)"
     (place / "mine.py").write_text(source.format(layers), encoding="utf-8")
     monkeypatch.syspath_prepend(place)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     monkeypatch.chdir(place)
     monkeypatch.setenv("CNNDP_RESULTS", str(place / "store"))
-    return "mine:network"
+    yield "mine:network"
+    sys.modules.pop("mine", None)
 
 
 @pytest.mark.parametrize("section", ["fig07_ablation", "fig09_comparison", "private_fig07_08", "equal_terms"])

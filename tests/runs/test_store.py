@@ -245,7 +245,7 @@ def by_ledger(path):
     return pytest.param(path, id=path.stem, marks=[pytest.mark.slow, pytest.mark.xdist_group(group)])
 
 
-@pytest.mark.parametrize("path", map(by_ledger, COMMITTED))
+@pytest.mark.parametrize("path", [by_ledger(path) for path in COMMITTED])
 def test_a_committed_record(path):
     record = store.load(path)
     assert verify.problems(record) == {}

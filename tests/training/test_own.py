@@ -39,6 +39,7 @@ def mine(tmp_path, monkeypatch):
     path = tmp_path / "mine.py"
     path.write_text(SOURCE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     yield path
     sys.modules.pop("mine", None)
 
