@@ -16,15 +16,15 @@ PERCENT = ("test_accuracy", "max_test_accuracy", "train_accuracy", "capped")
 EPSILONS = ("exact_epsilon", "renyi_epsilon", "pair_epsilon")  # the same for every seed
 
 
-def spread(values: Iterable[float], digits: int = 2) -> str:
+def spread(values: Iterable[float], digits: int = 2, unit: str = "") -> str:
     """Return "mean ± std (n)"; with one value there is no std to show.
 
-    >>> spread([96.0, 98.0])
-    '97.00 ± 1.41 (2)'
+    >>> spread([96.0, 98.0]), spread([96.0, 98.0], unit=" %")
+    ('97.00 ± 1.41 (2)', '97.00 ± 1.41 % (2)')
     """
     found = list(values)
     deviation = f" ± {stdev(found):.{digits}f}" if len(found) > 1 else ""
-    return f"{fmean(found):.{digits}f}{deviation} ({len(found)})"
+    return f"{fmean(found):.{digits}f}{deviation}{unit} ({len(found)})"
 
 
 def final_spread(runs: pd.DataFrame) -> str:
@@ -66,8 +66,7 @@ def measured(runs: pd.DataFrame, statistic: str, /, **where: Any) -> str:
         apart = ", ".join(apart_in(found))
         raise ValueError(f"{where} selects {len(labels)} kinds of run, such as {listed(labels[:3])}; state {apart}")
     if statistic in PERCENT:
-        mean, _, count = spread(found[statistic]).rpartition(" ")
-        return f"{mean} % {count}{divergence(found)}"
+        return spread(found[statistic], unit=" %") + divergence(found)
     first = found.iloc[0]
     epsilon = priced_as_pair(first) if statistic == "pair_epsilon" else first[statistic]
     if pd.isna(epsilon):
