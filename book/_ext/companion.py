@@ -3,6 +3,7 @@
 - role ``{measured}`section dataset column=value ... :: statistic` ``: one number with spread, an error without runs;
 - directive ``{comparison}``: the papers' claims beside what was measured, optionally of one section;
 - directive ``{forgeries}``: what notices each forgery, of ``records`` or ``pages``;
+- directive ``{lead}``: the figure of the first page;
 - directive ``{run-statistics}``: what is recorded, how long it took, and what is not yet run.
 """
 
@@ -18,10 +19,12 @@ from docutils.parsers.rst import Directive
 from docutils.parsers.rst.states import Inliner
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from vector import ACCENT, INK, QUIET, WARNING, svg
 
 from cnndp.__main__ import parse
 from cnndp.papers.sections.plan import SECTIONS
 from cnndp.report import findings, numbers, tables, verdicts
+from cnndp.report.figures import lead
 from cnndp.runs import experiment, provenance, store
 
 CHECKS = Path(__file__).resolve().parents[1] / "checks.yml"
@@ -92,6 +95,17 @@ class ClaimSummary(MarkdownDirective):
         return findings.claim_summary(verdicts.compare(findings.all_runs()))
 
 
+class Lead(Directive):  # type: ignore[misc]  # docutils has no types
+    """The figure of the first page: headline claims, and what each reading of them gives."""
+
+    def run(self) -> list[nodes.Node]:
+        """Draw it in the colours of the page."""
+        rows = findings.lead(findings.all_runs())
+        colours = {"paper": INK, "printed": QUIET, "reconstructed": ACCENT, "private": WARNING}
+        drawn = svg(lead.lead(rows, INK, colours), lead.described(rows))
+        return [nodes.raw(text=f'<figure class="scroll-x">\n{drawn}\n</figure>', format="html")]
+
+
 class Forgeries(MarkdownDirective):
     """What notices each forgery of a record or of a page, from book/checks.yml."""
 
@@ -153,6 +167,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("measured", measured_role)
     app.add_directive("comparison", Comparison)
     app.add_directive("claim-summary", ClaimSummary)
+    app.add_directive("lead", Lead)
     app.add_directive("run-statistics", RunStatistics)
     app.add_directive("forgeries", Forgeries)
     app.connect("config-inited", add_footer)

@@ -11,7 +11,6 @@
 import ast
 import difflib
 import inspect
-import io
 import re
 import tomllib
 from collections import Counter
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import grimp
-import matplotlib as mpl
 import nbformat
 import pandas as pd
 import yaml
@@ -35,6 +33,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.nodes import make_refnode
+from vector import ACCENT, INK, PAPER, svg
 
 import cnndp
 
@@ -134,9 +133,6 @@ def imports_of(room: str, found: Arrows, listed: Sequence[Room]) -> list[str]:
 
 # --- the picture ------------------------------------------------------------------------------------------
 
-# What matplotlib draws in these colours gets those of the page, which are others on a dark one.
-INK, PAPER, ACCENT = "#010203", "#040506", "#070809"
-COLOURS = {INK: "currentColor", PAPER: "var(--pst-color-surface)", ACCENT: "var(--pst-color-primary)"}
 BOX, LANE, ROW, GAP = 250, 27, 36, 12  # width of a box, and distances of lanes, of rooms and of layers, in pixels
 CAPTION = (
     "The rooms of <code>cnndp</code>, read from the sources when this page was made. A line leaves a room on the right "
@@ -183,23 +179,6 @@ def draw(found: Arrows, listed: Sequence[Room]) -> Figure:
         )
         dot.set_gid(f"import-{importer}-{imported}")
     return figure
-
-
-def svg(figure: Figure, label: str) -> str:
-    """Return a figure as SVG for a page: text as text, the page's colours, and a text for those who do not see it."""
-    drawn = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "rooms"}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    text = drawn.getvalue()
-    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    (size,) = re.findall(r'viewBox="[^"]*"', text)
-    style = "width: 100%; min-width: 32rem; max-width: 44rem; height: auto; background: none"
-    opening = f'<svg {size} xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" style="{style}">'
-    text = re.sub(r"<svg [^>]*>", opening, text, count=1)
-    text = re.sub(r"font-family: [^;]*", "font-family: sans-serif", text)
-    for colour, ours in COLOURS.items():
-        text = text.replace(colour, ours)
-    return re.sub(r' xlink:href="', ' href="', text)
 
 
 def picture() -> str:

@@ -52,6 +52,14 @@ HEADLINES = (
     "p2.table3.e20.accuracy.on_mnist",
     "p2.table3.e20.epsilon",
 )
+# What the first page draws: the claims, and the model that shows what a guarantee can have.
+LEAD = (
+    "p1.fig09.mnist.polyak",
+    "p1.fig07.cnn_dp_gan.max_test_accuracy",
+    "p1.fig07.cnn.max_test_accuracy",
+    "p2.table3.e20.accuracy",
+    "p2.table3.e20.accuracy.on_mnist",
+)
 
 
 def study_of(section: str, dataset: str) -> Experiment:
@@ -150,6 +158,53 @@ def with_others(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
 def headlines(frame: pd.DataFrame) -> str:
     """Return the rows of `HEADLINES` from a frame of `verdicts.compare`, as a Markdown table."""
     return verdicts.as_markdown(frame.set_index("key", drop=False).loc[list(HEADLINES)])
+
+
+def lead(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return what the first page draws, a row a claim of `LEAD`: `what`, `paper`, the mean of each reading, `epsilon`.
+
+    The last row is the linear model of the frontier, at the smallest whole target. Numerical epsilons are the range of
+    the private runs that a mean is over.
+
+    Args:
+        runs: of all sections, as `all_runs` gives them.
+    """
+    shown = verdicts.compare(runs).set_index("key").loc[list(LEAD)].reset_index()
+    private = runs[is_own_method(runs) & (runs["beside"] == "")]
+    found = [verdicts.selected(private[private["section"] == claim.section], claim.where) for claim in stated(LEAD)]
+    own = [part[part["dataset"] == dataset] for part, dataset in zip(found, shown["dataset"], strict=True)]
+    means = {reading: shown[f"mean_{reading}"] for reading in verdicts.READINGS}
+    texts = {"what": described(shown), "epsilon": [span(part) for part in own]}
+    rows = pd.DataFrame({**texts, "paper": shown["paper"].astype(float), **means})
+    best = runs[(runs["section"] == "frontier") & (runs["dataset"] == "mnist") & (runs["target_epsilon"] == 1)]
+    model = {"what": "This book: a linear model on scattering features, MNIST", "private": best["test_accuracy"].mean()}
+    return pd.concat([rows, pd.DataFrame([{**model, "epsilon": span(best)}])], ignore_index=True)
+
+
+def stated(keys: Iterable[str]) -> list[claims.Stated]:
+    """Return claims by their keys, in this order."""
+    by_key = {claim.key: claim for claim in claims.claims()}
+    return [by_key[key] for key in keys]
+
+
+def described(shown: pd.DataFrame) -> list[str]:
+    """Return what claims state, with the paper, the place and the dataset."""
+    return [
+        f"{claim.paper}, {claim.place.split(';')[0].removesuffix(', text')}: {claim.what}"
+        + ("" if pretty(claim.dataset) in claim.what.split(", ")[-1] else f", {pretty(claim.dataset)}")
+        for claim in stated(shown["key"])
+    ]
+
+
+def span(runs: pd.DataFrame) -> str:
+    """Return the numerical epsilons of runs as "ε = 1" or "ε = 72 to 264"; "" where they have none.
+
+    >>> span(pd.DataFrame({"exact_epsilon": [72.46, 263.9]})), span(pd.DataFrame({"exact_epsilon": [None]}))
+    ('ε = 72.5 to 264', '')
+    """
+    known = runs["exact_epsilon"].dropna()
+    ends = dict.fromkeys(f"{end:.3g}" for end in (known.min(), known.max())) if len(known) else {}
+    return f"ε = {' to '.join(ends)}" if ends else ""
 
 
 def valid_guarantees() -> str:

@@ -443,7 +443,15 @@ def test_the_extension_registers_what_its_pages_use(companion):
             registered.append(event)
 
     assert companion.setup(App())["parallel_read_safe"]
-    assert registered == ["measured", "comparison", "claim-summary", "run-statistics", "forgeries", "config-inited"]
+    assert registered == [
+        "measured",
+        "comparison",
+        "claim-summary",
+        "lead",
+        "run-statistics",
+        "forgeries",
+        "config-inited",
+    ]
 
 
 def planned(section, dataset):
