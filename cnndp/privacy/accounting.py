@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import expm1, isfinite, log1p
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from dp_accounting import LaplaceDpEvent, PoissonSampledDpEvent
 from dp_accounting.dp_event import DpEvent, GaussianDpEvent
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
+from dp_accounting.rdp.rdp_privacy_accountant import DEFAULT_RDP_ORDERS as ORDERS
 
 from cnndp.checks import at_least, non_negative, positive
 from cnndp.privacy.composition import Bracket, Grid, bracket, composed, condensed, grid
@@ -123,11 +124,25 @@ def renyi_epsilon(releases: Iterable[Release], delta: float = DELTA) -> float | 
 
 @lru_cache(maxsize=1024)
 def _renyi(listed: tuple[Event, ...], delta: float) -> float:
-    accountant = RdpAccountant()
-    with _quiet():
-        for event in bracket(listed, RENYI_WIDTH).upper if len(listed) > FEW else listed:
+    """Return the least bound of all of dp-accounting's orders: it falls with the order up to the best one, then rises.
+
+    So a bisection finds it with a tenth of the work, and were it not so, the result would still be a bound.
+    """
+    grouped = bracket(listed, RENYI_WIDTH).upper if len(listed) > FEW else listed
+
+    @cache
+    def at(place: int) -> float:
+        accountant = RdpAccountant([ORDERS[place]])
+        for event in grouped:
             accountant.compose(dp_event(event), event.times)
         return float(accountant.get_epsilon(delta))
+
+    low, high = 0, len(ORDERS) - 1
+    with _quiet():
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if at(middle) <= at(middle + 1) else (middle + 1, high)
+        return at(low)
 
 
 @contextmanager

@@ -6,8 +6,11 @@ from math import exp, log, log1p, sqrt
 
 import numpy as np
 import pytest
+from dp_accounting import PoissonSampledDpEvent
+from dp_accounting.dp_event import GaussianDpEvent
 from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
 from dp_accounting.pld import privacy_loss_distribution as pld
+from dp_accounting.rdp import RdpAccountant
 
 from cnndp.privacy.accounting import (
     epsilon_by_step,
@@ -288,6 +291,18 @@ def test_pure_epsilon_is_the_sum_of_the_amplified_steps_and_bounds_the_exact_one
     assert exact_epsilon(releases).epsilon <= pure
     assert exact_delta(releases, pure + 1e-3) < 1e-9
     assert pure_epsilon([*releases, release("gaussian", 9.0, 1)]) is None
+
+
+@pytest.mark.parametrize(
+    ("noise", "sampling_prob", "steps"),
+    [(0.4, 1.0, 1), (0.6, 0.1, 5), (1.3, 0.004, 720), (5.0, 0.07, 300), (40.0, 1.0, 9)],
+)
+def test_the_best_renyi_order_is_found_among_all(noise, sampling_prob, steps):
+    everything = RdpAccountant()
+    sampled = GaussianDpEvent(noise)
+    everything.compose(sampled if sampling_prob == 1 else PoissonSampledDpEvent(sampling_prob, sampled), steps)
+    ours = renyi_epsilon([release("gaussian", noise, sampling_prob, steps)])
+    assert ours == pytest.approx(everything.get_epsilon(1e-5), rel=1e-12)
 
 
 def test_renyi_has_no_answer_for_laplace_on_poisson_batches_only():
