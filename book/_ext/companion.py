@@ -102,7 +102,7 @@ class Lead(Directive):  # type: ignore[misc]  # docutils has no types
         """Draw it in the colours of the page."""
         rows = findings.lead(findings.all_runs())
         colours = {"paper": INK, "printed": QUIET, "reconstructed": ACCENT, "private": WARNING}
-        drawn = svg(lead.lead(rows, INK, colours), lead.described(rows))
+        drawn = svg(lead.lead(rows, INK, colours), lead.described(rows), min_width=20, max_width=38)
         return [nodes.raw(text=f'<figure class="scroll-x">\n{drawn}\n</figure>', format="html")]
 
 

@@ -18,13 +18,13 @@ COLOURS = {
 }
 
 
-def svg(figure: Figure, label: str, min_width: int = 32) -> str:
+def svg(figure: Figure, label: str, min_width: int = 32, max_width: int = 44) -> str:
     """Return a figure as SVG, with a text for those who do not see it.
 
     Args:
         figure: drawn in the colours of this module.
         label: what it shows.
-        min_width: in rem; what is narrower scrolls.
+        min_width, max_width: in rem; on what is narrower it scrolls.
     """
     drawn = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "book"}):
@@ -32,7 +32,7 @@ def svg(figure: Figure, label: str, min_width: int = 32) -> str:
     text = drawn.getvalue()
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     (size,) = re.findall(r'viewBox="[^"]*"', text)
-    style = f"width: 100%; min-width: {min_width}rem; max-width: 44rem; height: auto; background: none"
+    style = f"width: 100%; min-width: {min_width}rem; max-width: {max_width}rem; height: auto; background: none"
     said = html.escape(label)
     opening = f'<svg {size} xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{said}" style="{style}">'
     text = re.sub(r"<svg [^>]*>", opening, text, count=1)

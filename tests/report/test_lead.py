@@ -51,7 +51,7 @@ def test_epsilons_are_those_of_the_runs_that_a_mean_is_over(runs, rows):
 def test_a_mark_stands_where_its_number_is(rows):
     axes = lead.lead(rows, INK, INKS).axes[0]
     drawn = sorted(
-        line.get_xdata()[0] for line in axes.lines if line.get_marker() != "None" and line.get_ydata()[0] > 20
+        line.get_xdata()[0] for line in axes.lines if line.get_marker() != "None" and line.get_ydata()[0] > lead.TOP
     )
     known = rows[list(lead.MARKS)].to_numpy(dtype=float)
     assert drawn == sorted(known[~np.isnan(known)])

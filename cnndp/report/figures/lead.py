@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WIDTH, ROW, TOP, FOOT = 640, 50, 34, 40  # in pixels
+WIDTH, ROW, TOP, FOOT = 480, 60, 54, 40  # in pixels: text is read at the width of a phone, too
 MARKS = {  # of each column: marker, whether it is filled, and its size
     "paper": ("D", False, 11),  # around what it coincides with
     "printed": ("X", True, 7),
@@ -33,7 +33,7 @@ def lead(rows: pd.DataFrame, ink: str, colours: dict[str, str]) -> Figure:
     height = TOP + ROW * len(rows) + FOOT
     figure = Figure(figsize=(WIDTH / 72, height / 72))
     figure.patch.set_visible(False)
-    axes = figure.add_axes((0.02, 0, 0.96, 1), xlim=(-1, 101), ylim=(height, 0))
+    axes = figure.add_axes((0.02, 0, 0.96, 1), xlim=(-2, 104), ylim=(height, 0))
     axes.set_axis_off()
     for at, row in enumerate(rows.to_dict("records")):
         draw_row(axes, TOP + ROW * at, row, ink, colours)
@@ -57,15 +57,17 @@ def draw_row(axes: Axes, top: float, row: dict[str, Any], ink: str, colours: dic
             over = 3 if filled else 4
             axes.plot(value, line, marker, ms=size, mfc=face, mec=colours[name], mew=1.6, clip_on=False, zorder=over)
     if row["epsilon"]:
-        axes.text(100, top + 17, row["epsilon"], color=colours["private"], fontsize=11, ha="right")
+        side = "right" if row["private"] > 80 else "center"
+        axes.text(row["private"], line + 19, row["epsilon"], color=colours["private"], fontsize=11, ha=side)
 
 
 def legend(axes: Axes, ink: str, colours: dict[str, str]) -> None:
     """Name the marks above the first claim."""
-    for place, (name, (marker, filled, size)) in zip((0, 22, 42, 73), MARKS.items(), strict=True):
+    places = [(0, 14), (48, 14), (0, 36), (48, 36)]
+    for (left, down), (name, (marker, filled, size)) in zip(places, MARKS.items(), strict=True):
         face = colours[name] if filled else "none"
-        axes.plot(place + 1, 14, marker, ms=size, mfc=face, mec=colours[name], mew=1.6, clip_on=False)
-        axes.text(place + 3, 18, NAMES[name], color=ink, fontsize=11)
+        axes.plot(left + 1, down, marker, ms=size, mfc=face, mec=colours[name], mew=1.6, clip_on=False)
+        axes.text(left + 4, down + 4, NAMES[name], color=ink, fontsize=12)
 
 
 def described(rows: pd.DataFrame) -> str:
