@@ -8,7 +8,7 @@ What a user of the mechanisms needs is here by name, and read from its room when
 True
 """
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 __version__ = "0.1.0"
@@ -34,8 +34,7 @@ def __getattr__(name: str) -> Any:
     """Return a name of `FACE`; importing torch and the rest waits until then."""
     if name not in FACE:
         raise AttributeError(f"module 'cnndp' has no attribute {name!r}; it has {', '.join(FACE)}")
-    module, _, attribute = FACE[name].partition(":")
-    return getattr(import_module(module), attribute)
+    return resolve_name(FACE[name])
 
 
 def __dir__() -> list[str]:

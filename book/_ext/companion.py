@@ -50,6 +50,12 @@ def runs_of(section: str, dataset: str, root: Path) -> pd.DataFrame:
     return findings.runs_of(section, dataset)
 
 
+@cache
+def all_runs(root: Path) -> pd.DataFrame:
+    """Return the runs of all sections; a build reads them once."""
+    return findings.all_runs()
+
+
 def measured_role(
     name: str, rawtext: str, text: str, lineno: int, inliner: Inliner, options: Any = None, content: Any = None
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
@@ -92,7 +98,7 @@ class ClaimSummary(MarkdownDirective):
 
     def markdown(self) -> str:
         """Return one sentence."""
-        return findings.claim_summary(verdicts.compare(findings.all_runs()))
+        return findings.claim_summary(verdicts.compare(all_runs(store.default_root())))
 
 
 class Lead(Directive):  # type: ignore[misc]  # docutils has no types
@@ -100,7 +106,7 @@ class Lead(Directive):  # type: ignore[misc]  # docutils has no types
 
     def run(self) -> list[nodes.Node]:
         """Draw it in the colours of the page."""
-        rows = findings.lead(findings.all_runs())
+        rows = findings.lead(all_runs(store.default_root()))
         colours = {"paper": INK, "printed": QUIET, "reconstructed": ACCENT, "private": WARNING}
         drawn = svg(lead.lead(rows, INK, colours), lead.described(rows), min_width=20, max_width=38)
         return [nodes.raw(text=f'<figure class="scroll-x">\n{drawn}\n</figure>', format="html")]

@@ -169,12 +169,15 @@ def lead(runs: pd.DataFrame) -> pd.DataFrame:
     Args:
         runs: of all sections, as `all_runs` gives them.
     """
-    shown = verdicts.compare(runs).set_index("key").loc[list(LEAD)].reset_index()
+    chosen = stated(LEAD)
+    shown = verdicts.compare(runs, stated=chosen)
     private = runs[is_own_method(runs) & (runs["beside"] == "")]
-    found = [verdicts.selected(private[private["section"] == claim.section], claim.where) for claim in stated(LEAD)]
-    own = [part[part["dataset"] == dataset] for part, dataset in zip(found, shown["dataset"], strict=True)]
+    own = [
+        verdicts.selected(private, {**claim.where, "section": claim.section, "dataset": claim.dataset})
+        for claim in chosen
+    ]
     means = {reading: shown[f"mean_{reading}"] for reading in verdicts.READINGS}
-    texts = {"what": described(shown), "epsilon": [span(part) for part in own]}
+    texts = {"what": described(chosen), "epsilon": [span(part) for part in own]}
     rows = pd.DataFrame({**texts, "paper": shown["paper"].astype(float), **means})
     best = runs[(runs["section"] == "frontier") & (runs["dataset"] == "mnist") & (runs["target_epsilon"] == 1)]
     model = {"what": "This book: a linear model on scattering features, MNIST", "private": best["test_accuracy"].mean()}
@@ -187,12 +190,12 @@ def stated(keys: Iterable[str]) -> list[claims.Stated]:
     return [by_key[key] for key in keys]
 
 
-def described(shown: pd.DataFrame) -> list[str]:
+def described(chosen: Iterable[claims.Stated]) -> list[str]:
     """Return what claims state, with the paper, the place and the dataset."""
     return [
         f"{claim.paper}, {claim.place.split(';')[0].removesuffix(', text')}: {claim.what}"
         + ("" if pretty(claim.dataset) in claim.what.split(", ")[-1] else f", {pretty(claim.dataset)}")
-        for claim in stated(shown["key"])
+        for claim in chosen
     ]
 
 

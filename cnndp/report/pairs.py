@@ -52,6 +52,11 @@ def pair_note(runs: pd.DataFrame, first: str, second: str) -> str:
     return "\n".join(lines) or f"The runs at hand do not hold both {first} and {second}."
 
 
+def with_threshold(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of Fig. 10 that have a threshold: not the printed ones, and not the reference."""
+    return runs[runs["budget"].notna() & runs["max_step"].notna()]
+
+
 def interaction_note(runs: pd.DataFrame, small: float = 0.1, large: float = 1.0) -> str:
     """Return whether a smaller threshold helps more at the smallest than at the largest budget, with its interval.
 
@@ -62,9 +67,8 @@ def interaction_note(runs: pd.DataFrame, small: float = 0.1, large: float = 1.0)
         runs: of section fig10_thresholds.
         small, large: the thresholds to compare.
     """
-    capped = runs[runs["budget"].notna() & runs["max_step"].notna()]
     words = "At a budget of {:g} a step, the threshold {:g} instead of {:g}"
-    note = contrast_note(capped, "max_step", "budget", small, large, words)
+    note = contrast_note(with_threshold(runs), "max_step", "budget", small, large, words)
     return note or "The runs at hand do not hold both thresholds at all budgets."
 
 

@@ -1,10 +1,10 @@
 """Networks of a user's own: any function `package.module:function` that returns a torch module."""
 
 import hashlib
-import importlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -42,9 +42,8 @@ def function_of(model: str) -> Function:
     >>> function_of("torch.nn:Identity").__name__
     'Identity'
     """
-    module, _, name = model.partition(":")
     try:
-        function: Function = getattr(importlib.import_module(module), name)
+        function: Function = resolve_name(model)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"model={model!r} cannot be found ({error}); pass 'package.module:function' of a module that Python finds "

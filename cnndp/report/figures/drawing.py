@@ -84,6 +84,12 @@ def spreads(runs: pd.DataFrame, by: str, column: str = "test_accuracy") -> pd.Da
     return runs.groupby(by)[column].agg(["mean", "std"]).fillna(0.0)
 
 
+def error_line(axes: Axes, runs: pd.DataFrame, by: str, label: str, **look: Any) -> None:
+    """Draw mean +- std of the final test accuracy over seeds against a column, as one line."""
+    points = spreads(runs, by)
+    axes.errorbar(points.index, points["mean"], points["std"], marker=".", capsize=3, label=label, **look)
+
+
 def band(axes: Axes, history: pd.DataFrame, column: str, label: str, index: int) -> None:
     """Draw the mean of a history column over seeds, and mean +- std as a band; a cross where a run diverged."""
     values = curves(history, column)

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cnndp.report.figures.drawing import COLOURS, legend_below, panels, spreads, style
+from cnndp.report.figures.drawing import COLOURS, error_line, legend_below, panels, style
 
 
 def forest(found: pd.DataFrame) -> Figure:
@@ -30,9 +30,7 @@ def by_cap(runs: pd.DataFrame) -> Figure:
     figure, (axes,) = panels(1, height=4.0)
     figure.set_figwidth(6.5)
     for index, (epsilon, group) in enumerate(runs.groupby("target_epsilon")):
-        points = spreads(group, "rate")
-        label = f"numerical ε = {epsilon:g}"
-        axes.errorbar(points.index, points["mean"], points["std"], marker=".", capsize=3, label=label, **style(index))
+        error_line(axes, group, "rate", f"numerical ε = {epsilon:g}", **style(index))
     axes.set(xscale="log", xlabel="cap (log)", ylabel="accuracy on validation images (%)")
     axes.legend(fontsize=9, frameon=False)
     return figure
@@ -43,9 +41,8 @@ def by_dimension(runs: pd.DataFrame) -> Figure:
     figure, axes = panels(runs["target_epsilon"].nunique(), height=4.0, sharey=True)
     for panel, (epsilon, lines) in zip(axes, runs.groupby("target_epsilon"), strict=True):
         for index, (noise, group) in enumerate(lines.groupby("name", sort=False)):
-            points = spreads(group, "projection")
-            sizes = points.index.astype(int)
-            panel.errorbar(sizes, points["mean"], points["std"], marker=".", capsize=3, label=noise, **style(index))
+            error_line(panel, group, "projection", noise, **style(index))
+            sizes = sorted(set(group["projection"].astype(int)))
         panel.set(xscale="log", xlabel="dimension d (log)", title=f"numerical ε = {epsilon:g}")
         panel.set_xticks(sizes, [str(size) for size in sizes])
         panel.minorticks_off()

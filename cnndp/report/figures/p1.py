@@ -14,13 +14,14 @@ from cnndp.report.figures.drawing import (
     STYLE,
     band,
     curves,
+    error_line,
     legend_below,
     nothing,
     panels,
     spreads,
     style,
 )
-from cnndp.report.pairs import own
+from cnndp.report.pairs import own, with_threshold
 from cnndp.report.tables import by_label
 
 REFERENCE = "noise-free"
@@ -182,11 +183,6 @@ def thresholds(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def with_threshold(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs of Fig. 10 that have a threshold: not the printed ones, and not the reference."""
-    return runs[runs["budget"].notna() & runs["max_step"].notna()]
-
-
 def interaction(runs: pd.DataFrame) -> Figure:
     """Draw final accuracy against the budget of a step, one line a threshold: crossing lines are an interaction."""
     capped = with_threshold(runs)
@@ -195,9 +191,7 @@ def interaction(runs: pd.DataFrame) -> Figure:
     figure, (axes,) = panels(1, height=3.6)
     figure.set_figwidth(6.5)
     for index, (threshold, group) in enumerate(capped.groupby("max_step")):
-        points = spreads(group, "budget")
-        label = f"threshold {threshold:g}"
-        axes.errorbar(points.index, points["mean"], points["std"], marker=".", capsize=3, label=label, **style(index))
+        error_line(axes, group, "budget", f"threshold {threshold:g}", **style(index))
     axes.set(xscale="log", xlabel="budget of a step (log)", ylabel="final test accuracy (%)")
     axes.legend(fontsize=9, frameon=False)
     return figure

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cnndp.papers.sections.labels import sized
-from cnndp.report.figures.drawing import STYLE, band, legend_below, nothing, panels, spreads, style
+from cnndp.report.figures.drawing import STYLE, band, error_line, legend_below, nothing, panels, style
 
 CLOSE = 85  # percent; where nothing is below, the axis is cut to what is there
 SINGLE = 6.5  # inches, of a single panel: room for the legend below it
@@ -90,9 +90,7 @@ def by_cap(runs: pd.DataFrame) -> Figure:
         lines = capped[capped["mechanism"] == mechanism].groupby(["budget", "exact_epsilon"])
         colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, lines.ngroups))
         for ((budget, exact), group), colour in zip(lines, colours, strict=True):
-            points = spreads(group, "max_step")
-            label = f"{budget:g} a step, numerical ε = {exact:.3g}"
-            axis.errorbar(points.index, points["mean"], points["std"], marker=".", capsize=3, color=colour, label=label)
+            error_line(axis, group, "max_step", f"{budget:g} a step, numerical ε = {exact:.3g}", color=colour)
         axis.set(xscale="log", xlabel="cap (log)", title=f"{mechanism.title()} noise", ylim=(0, 103))
         with mpl.rc_context(STYLE):
             axis.legend(fontsize=8.5, frameon=False)
