@@ -11,9 +11,10 @@ from filelock import Timeout
 from cnndp.checks import one_of, type_names
 from cnndp.data import datasets, features
 from cnndp.data.datasets import Images
-from cnndp.papers.sections.plan import Options, Run, plan
+from cnndp.papers.sections.plan import SECTIONS, Options, Run, plan
 from cnndp.progress import progress_bar
 from cnndp.runs import store
+from cnndp.runs.estimate import announcement
 from cnndp.runs.recording import make_record
 from cnndp.runs.store import Record
 from cnndp.training import own, rules
@@ -53,6 +54,10 @@ PARAMETERS: dict[str, tuple[type, ...]] = {
     "device": (str,),
     "refresh": (bool,),
 }
+# What some sections vary, each with other values than its own: lists of numbers above 0.
+GRIDS: dict[str, tuple[type, ...]] = dict.fromkeys(
+    sorted({name for section in SECTIONS.values() for name in section.grids}), (list, tuple, type(None))
+)
 # Those that change time and memory only, so the notebooks' parameters cells leave them out.
 TUNING: dict[str, tuple[type, ...]] = {"engine": (str,), "max_physical_batch": (int, type(None))}
 # Of the notebook your_own_plan.
@@ -75,6 +80,22 @@ def from_notebook(section: str, namespace: Mapping[str, Any]) -> Experiment:
             or a value of the wrong type or out of range; the message names it and the remedy.
     """
     return prepare(section, **plain_values(namespace))
+
+
+def parameters_of(section: str) -> list[str]:
+    """Return the parameters that the notebook of a section takes: those with a choice, and what the section varies.
+
+    >>> parameters_of("frontier")
+    ['dataset', 'profile', 'num_steps', 'seeds', 'targets', 'batch_size', 'device', 'refresh']
+    """
+    planned = plan(section, Options(SECTIONS[section].datasets[0], profile="reduced"))
+    choices = {
+        "methods": {run.config.method for run in planned},
+        "readings": {run.config.reading for run in planned},
+    }
+    names = [name for name in PARAMETERS if len(choices.get(name, "two")) > 1]
+    place = names.index("batch_size")
+    return [*names[:place], *SECTIONS[section].grids, *names[place:]]
 
 
 def check_parameters(namespace: Mapping[str, Any], *known: str) -> dict[str, Any]:
@@ -115,7 +136,7 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     """
     fields = Config.__dataclass_fields__
     reserved = {"method", "reading", "seed", "numerics_version", "model_shapes"}
-    types = {**PARAMETERS, **TUNING, "secret_seed": (bool,)}
+    types = {**PARAMETERS, **GRIDS, **TUNING, "secret_seed": (bool,)}
     allowed = list(dict.fromkeys([*types, *(name for name in fields if name not in reserved)]))
     for name, value in parameters.items():
         one_of(allowed, parameter=name)
@@ -133,6 +154,7 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     profile = given.pop("profile", "small")
     lists = {key: given.pop(key, None) for key in ("seeds", "methods", "readings")}
     num_steps = given.pop("num_steps", None)
+    grids = {name: given.pop(name, None) for name in GRIDS}
     dataset, num_train, colour = identify(source)
     secret = given.pop("secret_seed", dataset not in datasets.DATASETS)
     chosen = {key: value for key, value in given.items() if value is not None}
@@ -144,6 +166,7 @@ def prepare(section: str, **parameters: Any) -> Experiment:
         profile=profile,
         num_steps=num_steps,
         changes=changes,
+        grids=tuple((name, numbers_of(name, values)) for name, values in grids.items() if values is not None),
         secret=secret,
         num_train=num_train,
         colour=colour,
@@ -152,6 +175,20 @@ def prepare(section: str, **parameters: Any) -> Experiment:
     runs = plan(section, options)
     root = store.default_root()
     return Experiment(section, options, runs, source, device, refresh, root, engine, max_physical_batch)
+
+
+def numbers_of(name: str, values: Sequence[Any]) -> tuple[float, ...]:
+    """Return the values of a grid as floats, so that 1 and 1.0 name the same run.
+
+    Raises:
+        TypeError: a value that is no number.
+    """
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(
+                f"{name}={list(values)!r} holds {value!r}, which is no number; pass, for example, [0.1, 1.0]"
+            )
+    return tuple(float(value) for value in values)
 
 
 def identify(source: str) -> tuple[str, int | None, bool]:
@@ -268,6 +305,7 @@ def sweep(
         loaded: dict[Any, Images] = {}
         turns = in_turn(missing, root)
         with progress_bar(sum(config.num_steps for config in missing), "step") as bar, closing(turns):
+            bar.write(f"{section}: {announcement(missing)}", file=bar.fp)
             for number, config in enumerate(turns, start=1):
                 bar.set_description(f"{section} {config.method} s{config.seed} [{number}/{len(missing)}]")
                 again = None if refresh else stored_run(root, config)

@@ -203,12 +203,18 @@ class Task(NamedTuple):
     steps: int
 
 
-def by_data(tasks: Iterable[Task]) -> list[list[Task]]:
-    """Return tasks in parts that need the same data; the part that trains on the most examples comes first."""
-    parts: dict[Any, list[Task]] = {}
+def by_data(tasks: Iterable[Task], at_most: int = 12) -> list[list[Task]]:
+    """Return tasks in parts that need the same data; the part that trains on the most examples comes first.
+
+    Args:
+        tasks: in any order.
+        at_most: how many tasks a part has, so that several processes end at about the same time.
+    """
+    kinds: dict[Any, list[Task]] = {}
     for task in tasks:
-        parts.setdefault(data_of(Config.from_dict(task.record["config"])), []).append(task)
-    return sorted(parts.values(), key=lambda part: -sum(t.steps * t.record["config"]["batch_size"] for t in part))
+        kinds.setdefault(data_of(Config.from_dict(task.record["config"])), []).append(task)
+    parts = [same[first : first + at_most] for same in kinds.values() for first in range(0, len(same), at_most)]
+    return sorted(parts, key=lambda part: -sum(t.steps * t.record["config"]["batch_size"] for t in part))
 
 
 def replay_part(tasks: Sequence[Task], source: str | None = None) -> list[tuple[str, str]]:

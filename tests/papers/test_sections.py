@@ -214,3 +214,46 @@ def test_a_number_of_steps_that_was_asked_for_is_not_exceeded(dataset):
 def test_seeds_that_were_asked_for_are_the_only_ones():
     runs = plan("fig07_ablation", Options("mnist", profile="paper", seeds=(3,)))
     assert {run.config.seed for run in runs} == {3}
+
+
+# What a reader may vary
+
+
+def test_thresholds_and_budgets_of_fig_10_are_a_readers_choice():
+    grids = (("thresholds", (0.02, 0.2)), ("budgets", (0.7,)))
+    runs = plan("fig10_thresholds", Options("mnist", grids=grids))
+    found = {(run.config.reading, run.config.max_step, run.config.total_epsilon) for run in runs}
+    total = 0.7 * 60  # the same in each of 60 steps
+    assert found == {
+        ("reconstructed", None, None),
+        ("reconstructed", 0.02, total),
+        ("reconstructed", 0.2, total),
+        ("printed", None, total),
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "values", "found"),
+    [
+        ("frontier", "targets", (0.7, 1.0), {0.7, 1.0}),
+        ("private_fig07_08", "targets", (2.0,), {None, 2.0}),
+    ],
+)
+def test_targets_are_a_readers_choice(section, name, values, found):
+    runs = plan(section, Options("mnist", grids=((name, values),)))
+    assert {run.config.target_epsilon for run in runs} == found
+
+
+def test_a_cap_of_the_valid_fig_10_is_a_multiple_of_the_tuned_one():
+    caps = {}
+    for factor in (1.0, 0.5):
+        grids = (("cap_factors", (factor,)), ("budgets", (0.5,)))
+        runs = plan("private_fig10", Options("mnist", grids=grids))
+        caps[factor] = {run.name: run.config.max_step for run in runs if run.config.max_step}
+    assert len(caps[1.0]) == 2
+    assert caps[0.5] == {name: pytest.approx(cap / 2, rel=0.1) for name, cap in caps[1.0].items()}
+
+
+def test_the_profile_small_tunes_few_methods_and_the_full_one_all():
+    sizes = {profile: len(plan("private_tuning", Options("digits", profile=profile))) for profile in ("small", "paper")}
+    assert sizes == {"small": 30, "paper": 105}  # 2 targets x 3 methods, 3 targets x 7 methods, 5 rates each

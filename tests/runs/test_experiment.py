@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import torch
 
 from cnndp.data import datasets
 from cnndp.papers.presets import preset
-from cnndp.runs import experiment, recording, replay, store
+from cnndp.report import findings
+from cnndp.runs import estimate, experiment, recording, replay, store
 from cnndp.runs.experiment import from_notebook, prepare, run, sweep
 from cnndp.runs.recording import significant
 from cnndp.runs.store import RecordError
@@ -360,6 +362,57 @@ def test_a_lock_is_free_again_after_an_error(own, tmp_path, monkeypatch):
 def test_what_a_section_sets_itself_is_refused(section, changes, message):
     with pytest.raises(ValueError, match=message):
         prepare(section, dataset="mnist", profile="paper", **changes)
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "error", "message"),
+    [
+        (
+            "fig07_ablation",
+            {"budgets": [1.0]},
+            ValueError,
+            r"budgets=\[1\.0\] cannot be set in .*fig10_thresholds, pri",
+        ),
+        ("fig10_thresholds", {"budgets": []}, ValueError, r"budgets=\[\] must be different numbers, at least one"),
+        ("fig10_thresholds", {"budgets": [1, 1.0]}, ValueError, r"budgets=\[1\.0, 1\.0\] must be different numbers"),
+        ("fig10_thresholds", {"thresholds": [0.1, 0]}, ValueError, r"thresholds=0\.0 must be a finite number above 0"),
+        ("frontier", {"targets": ["1"]}, TypeError, r"targets=\['1'\] holds '1', which is no number"),
+        (
+            "frontier",
+            {"targets": 1.0},
+            TypeError,
+            r"parameter targets=1\.0 is of type float; pass list or tuple or None",
+        ),
+        ("frontier", {"target": [1.0]}, ValueError, r"parameter='target' is not known; did you mean 'targets'"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused_with_name_value_and_remedy(section, given, error, message):
+    with pytest.raises(error, match=message):
+        prepare(section, dataset="mnist", **given)
+
+
+def test_a_whole_number_in_a_grid_names_the_run_of_the_same_number_with_a_point():
+    first, second = (prepare("frontier", dataset="mnist", targets=[one], seeds=[0]) for one in (1, 1.0))
+    assert first.runs[0].config.digest == second.runs[0].config.digest
+
+
+def test_a_sweep_says_how_long_it_will_take_before_it_starts(own, tmp_path, monkeypatch):
+    said = tmp_path / "said"
+    monkeypatch.setenv("CNNDP_PROGRESS", str(said))
+    sweep_all(own, tmp_path / "store")
+    first = next(
+        line for line in said.read_text(encoding="utf-8").replace("\r", "\n").splitlines() if "to train" in line
+    )
+    assert re.search(r"runs of [\d,]+ steps in all to train, about \d+ s on one core", first)
+
+
+@pytest.mark.parametrize("network", estimate.SECONDS_AN_EXAMPLE)
+def test_what_runs_take_is_estimated_from_the_books_own_records(network):
+    sections = {"mnist_cnn": "fig07_ablation", "cifar_cnn": "fig09_comparison", "scattering_linear": "frontier"}
+    runs = findings.claimed_runs(sections[network])
+    runs = runs[runs["model"] == network]
+    seconds = (runs["seconds"] / (runs["num_steps"] * runs["batch_size"])).median()
+    assert seconds / 3 < estimate.SECONDS_AN_EXAMPLE[network] < seconds * 3
 
 
 def test_a_field_that_all_runs_share_is_set_and_what_is_printed_stays():

@@ -57,9 +57,9 @@ def scattering_linear(dataset: str, num_steps: int, epsilon: float, **changes: A
     return Config.from_dict({"dataset": dataset, "num_steps": num_steps, **values, **changes})
 
 
-def frontier(dataset: str, num_steps: int) -> list[Entry]:
+def frontier(dataset: str, num_steps: int, targets: tuple[float, ...] = EPSILONS) -> list[Entry]:
     """Every numerical epsilon."""
-    return [Entry(LINEAR, scattering_linear(dataset, num_steps, epsilon)) for epsilon in EPSILONS]
+    return [Entry(LINEAR, scattering_linear(dataset, num_steps, epsilon)) for epsilon in targets]
 
 
 def frontier_table2(dataset: str, num_steps: int) -> list[Entry]:

@@ -168,8 +168,13 @@ def fig09_comparison(dataset: str, num_steps: int) -> list[Entry]:
     ]
 
 
-def fig10_thresholds(dataset: str, num_steps: int, budgets: tuple[float, ...] = BUDGETS) -> list[Entry]:
-    """Fig. 10: the Polyak method for three thresholds and a grid of budgets, the same in every step.
+def fig10_thresholds(
+    dataset: str,
+    num_steps: int,
+    budgets: tuple[float, ...] = BUDGETS,
+    thresholds: tuple[float, ...] = THRESHOLDS,
+) -> list[Entry]:
+    """Fig. 10: the Polyak method for some thresholds and a grid of budgets, the same in every step.
 
     Printed, Eq. (10) has no place for a threshold, so there is one run a budget.
     """
@@ -179,8 +184,9 @@ def fig10_thresholds(dataset: str, num_steps: int, budgets: tuple[float, ...] = 
         config = preset(method, reading, dataset, num_steps, total_epsilon=total, growth=1.0, **changes)
         return Entry("CNN-DP-GAN-Polyak", config, Facts(budget=budget))
 
+    printed = [budget for budget in FEW_BUDGETS if budget in budgets]
     return [
         Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps)),
-        *(run("reconstructed", budget, max_step=cap) for cap in THRESHOLDS for budget in budgets),
-        *(run("printed", budget) for budget in FEW_BUDGETS),
+        *(run("reconstructed", budget, max_step=cap) for cap in thresholds for budget in budgets),
+        *(run("printed", budget) for budget in printed or budgets),
     ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from cnndp.checks import at_least, one_of
+from cnndp.checks import at_least, one_of, positive
 from cnndp.data.datasets import split_sizes
 from cnndp.papers.presets import METHODS, PRINTED, PRINTED_FIELDS, preset, table_one
 from cnndp.papers.sections import cifar10, equal, labels, p1, p2, private, survive
@@ -47,6 +47,7 @@ class Options(NamedTuple):
         num_steps, seeds: None takes the profile's.
         methods, readings: which to run; None takes all.
         changes: fields of `Config` to set in every run.
+        grids: what the section varies, such as the budgets of Fig. 10, with other values than its own.
         secret: whether private runs take batches and noise from the operating system.
         num_train: N of the 8:2 split, where the batches of the plan are to fit it: for data of a user's own.
         colour: whether the images are 32x32 and colour, where the dataset's name does not tell.
@@ -59,6 +60,7 @@ class Options(NamedTuple):
     methods: tuple[str, ...] | None = None
     readings: tuple[str, ...] | None = None
     changes: tuple[tuple[str, Any], ...] = ()
+    grids: tuple[tuple[str, tuple[float, ...]], ...] = ()
     secret: bool = False
     num_train: int | None = None
     colour: bool = False
@@ -75,12 +77,14 @@ class Size(NamedTuple):
 class Section(NamedTuple):
     """One notebook: what it runs, and how much of it."""
 
-    make: Callable[[str, int], list[Entry]]  # (dataset, T) -> runs
+    make: Callable[..., list[Entry]]  # (dataset, T, its grids by name) -> runs
     paper: Size
-    few: Callable[[str, int], list[Entry]] | None = None  # what the profile "reduced" runs, if not the same
+    few: Callable[..., list[Entry]] | None = None  # what the profile "reduced" runs, if not the same
+    few_when_small: bool = False  # and "small" as well, which is to take a minute or two on digits
     label: Callable[[Entry], str] = labels.plain  # how its runs are shown
     tuned: bool = False  # whether its runs try several rates, and are shown with theirs
     few_steps: int = 300  # and for at most how many steps
+    grids: tuple[str, ...] = ()  # arguments of `make` that a reader may choose: several numbers above 0
     sets: tuple[str, ...] = ()  # fields of Config that the names of its runs state, even where they have one value
     datasets: tuple[str, ...] = ("mnist", "fashion_mnist", "cifar10")  # those that the paper has
 
@@ -111,6 +115,7 @@ SECTIONS: dict[str, Section] = {
         few_steps=60,
         sets=("max_step", "total_epsilon"),
         label=labels.threshold,
+        grids=("thresholds", "budgets"),
     ),
     "equal_terms_tuning": Section(equal.equal_terms_tuning, Size((300,), (0,)), label=labels.in_panel, tuned=True),
     "cifar10_tuning": Section(cifar10.cifar10_tuning, Size((100,), (0,)), datasets=("cifar10",), tuned=True),
@@ -121,6 +126,7 @@ SECTIONS: dict[str, Section] = {
         private.private_tuning,
         Size((300,), (0,)),
         partial(private.private_tuning, targets=private.FEW_TARGETS, labels=private.FEW_ROWS),
+        few_when_small=True,
         few_steps=40,
         sets=SPENDS,
         label=labels.targeted,
@@ -129,10 +135,12 @@ SECTIONS: dict[str, Section] = {
     "private_fig07_08": Section(
         private.private_fig07_08,
         Size((300,), THREE),
-        partial(private.private_fig07_08, epsilons=private.EPSILONS[-1:]),
+        partial(private.private_fig07_08, targets=private.EPSILONS[-1:]),
+        few_when_small=True,
         few_steps=100,
         sets=SPENDS,
         label=labels.targeted,
+        grids=("targets",),
     ),
     "private_fig09": Section(private.private_fig09, Size((300, 600, 1200), THREE), sets=SPENDS, label=labels.targeted),
     "private_fig10": Section(
@@ -142,8 +150,9 @@ SECTIONS: dict[str, Section] = {
         few_steps=60,
         sets=(*SPENDS, "max_step"),
         label=labels.cap,
+        grids=("budgets", "cap_factors"),
     ),
-    "frontier": Section(front.frontier, Size((300,), FIVE), sets=SPENDS, label=labels.epsilon),
+    "frontier": Section(front.frontier, Size((300,), FIVE), sets=SPENDS, label=labels.epsilon, grids=("targets",)),
     "frontier_table2": Section(
         front.frontier_table2, Size((300, 1200), FIVE), datasets=p2.DATASETS, sets=SPENDS, label=labels.valid
     ),
@@ -312,6 +321,22 @@ def check_changes(section: str, options: Options, size: Size) -> None:
         )
 
 
+def check_grids(section: str, grids: tuple[tuple[str, tuple[float, ...]], ...]) -> None:
+    """Refuse a grid that the section does not have, and values that are no different numbers above 0.
+
+    Raises:
+        ValueError: the argument, its value, and what to pass.
+    """
+    for name, values in grids:
+        if name not in SECTIONS[section].grids:
+            having = ", ".join(known for known, entry in SECTIONS.items() if name in entry.grids)
+            raise ValueError(f"{name}={list(values)} cannot be set in section {section!r}; sections with it: {having}")
+        for value in values:
+            positive(**{name: value})
+        if not values or len(set(values)) < len(values):
+            raise ValueError(f"{name}={list(values)} must be different numbers, at least one; for example [0.1, 1.0]")
+
+
 def run_of(section: str, entry: Entry, config: Config, several: bool) -> Run:
     """Return the run of an entry with its labels, which name T where a section has several."""
     title = SECTIONS[section].label(entry)
@@ -324,7 +349,9 @@ def run_of(section: str, entry: Entry, config: Config, several: bool) -> Run:
 def entries(section: str, options: Options, size: Size) -> list[Entry]:
     """Return the entries of a section, for each of its T; reduced, those as printed have `PRINTED_STEPS` at most."""
     entry, reduced = SECTIONS[section], options.profile == "reduced"
-    make = entry.few if reduced and entry.few else entry.make
+    check_grids(section, options.grids)
+    few = entry.few if reduced or (entry.few_when_small and options.profile == "small") else None
+    make = partial(few or entry.make, **dict(options.grids))
     found: dict[Entry, None] = {}
     for num_steps in size.num_steps:
         shortened = make(options.dataset, min(num_steps, PRINTED_STEPS)) if reduced else []

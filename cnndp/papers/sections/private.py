@@ -76,11 +76,11 @@ def tuned(label: str, dataset: str, num_steps: int, epsilon: float | None) -> Co
     return run(label, dataset, num_steps, epsilon, next((rate for rate in rates if rate), ROWS[label][2][2]))
 
 
-def private_fig07_08(dataset: str, num_steps: int, epsilons: tuple[float, ...] = EPSILONS) -> list[Entry]:
+def private_fig07_08(dataset: str, num_steps: int, targets: tuple[float, ...] = EPSILONS) -> list[Entry]:
     """Figs. 7 and 8 under the private reading: every method at every epsilon, and the network without noise."""
     return [
         Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps)),
-        *(spending(name, tuned(name, dataset, num_steps, epsilon), epsilon) for epsilon in epsilons for name in ROWS),
+        *(spending(name, tuned(name, dataset, num_steps, epsilon), epsilon) for epsilon in targets for name in ROWS),
     ]
 
 
@@ -92,11 +92,16 @@ def private_fig09(dataset: str, num_steps: int) -> list[Entry]:
     ]
 
 
-def private_fig10(dataset: str, num_steps: int, budgets: tuple[float, ...] = FEW_BUDGETS) -> list[Entry]:
+def private_fig10(
+    dataset: str,
+    num_steps: int,
+    budgets: tuple[float, ...] = FEW_BUDGETS,
+    cap_factors: tuple[float, ...] = CAP_FACTORS,
+) -> list[Entry]:
     """Fig. 10 under the private reading: a budget for each step, its exact total, and the cap as a threshold.
 
     With Laplace noise the budget of a step is epsilon_t, so the noise multiplier is 1 / epsilon_t; the Gaussian twin
-    spends the same exact total. Caps are multiples of the tuned one: a tenth, one, and ten.
+    spends the same exact total. Caps are multiples of the tuned one.
     """
     runs = [Entry("noise-free", preset("cnn", "reconstructed", dataset, num_steps))]
     for budget in budgets:
@@ -109,7 +114,7 @@ def private_fig10(dataset: str, num_steps: int, budgets: tuple[float, ...] = FEW
                 else {"target_epsilon": exact_total(budget, num_steps, sampling_prob)}
             )
             cap = base.max_step or 1.0
-            for factor in CAP_FACTORS:
+            for factor in cap_factors:
                 config = with_rate(base.replace(growth=1.0, **noise), float(f"{factor * cap:.2g}"))
                 runs.append(Entry(label, config, Facts(budget=budget, cap_factor=factor)))
     return runs
