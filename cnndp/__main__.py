@@ -194,7 +194,13 @@ def replayed(parts: list[list[replay.Task]], dataset: str | None, jobs: int) -> 
 @main.command("tune")
 def tune_command() -> None:
     """Choose every rate again from the records of the tuning sections, and write papers/tuned.json."""
-    text = json.dumps(tuning.tune(), indent=1, ensure_ascii=False) + "\n"
+    content = tuning.tune()
+    if tuned.FILE.exists() and (lost := tuning.lost(content, tuned.stored())):
+        raise click.ClickException(
+            f"{tuned.FILE.name} would lose the rates of {', '.join(lost)}, whose runs are not all in "
+            f"{store.default_root()}; run those sections first, or leave CNNDP_RESULTS out"
+        )
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     changed = not tuned.FILE.exists() or tuned.FILE.read_text(encoding="utf-8") != text
     store.write_atomically(tuned.FILE, text)
     click.echo(f"{tuned.FILE.name}: {'written' if changed else 'unchanged'}")

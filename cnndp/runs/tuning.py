@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -30,6 +31,20 @@ def fingerprint(runs: pd.DataFrame) -> str:
     """Return the SHA-256 of what a choice was made from: the digest and the accuracy of every run, sorted."""
     lines = sorted(map(list, zip(runs["digest"], runs["test_accuracy"], strict=True)))
     return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
+
+
+def lost(content: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
+    """Return the sections and datasets whose rates `stored` has and new content lacks.
+
+    >>> lost({"a_tuning": {"mnist": {}}}, {"a_tuning": {"mnist": {}, "cifar10": {}}})
+    ['a_tuning on cifar10']
+    """
+    return [
+        f"{section} on {dataset}"
+        for section, datasets in stored.items()
+        for dataset in datasets
+        if dataset not in content.get(section, {})
+    ]
 
 
 def tune() -> dict[str, Any]:

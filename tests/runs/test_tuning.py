@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 import rows
+from click.testing import CliRunner
 
+from cnndp.__main__ import main
 from cnndp.papers import tuned
 from cnndp.papers.tuned import Choice
 from cnndp.runs import store, tuning
@@ -126,3 +128,12 @@ def test_without_any_records_nothing_is_chosen(monkeypatch):
     monkeypatch.setitem(tuned.stored(), "private_tuning", {})
     assert tuned.choices("private_tuning", "mnist") == tuned.choices("private_tuning", "digits") == []
     assert tuned.rate("private_tuning", "mnist", "DP-SGD", target="ε = 1") is None
+
+
+def test_tuning_on_a_store_without_the_runs_is_refused_and_loses_nothing(tmp_path, monkeypatch):
+    before = tuned.FILE.read_bytes()
+    monkeypatch.setenv("CNNDP_RESULTS", str(tmp_path))
+    ended = CliRunner().invoke(main, ["tune"])
+    assert ended.exit_code == 1
+    assert "would lose the rates of equal_terms_tuning on mnist" in ended.output
+    assert tuned.FILE.read_bytes() == before
