@@ -3,6 +3,7 @@
 # make quick  lint, types and the tests that train nothing
 # make test   the same set-up, then everything that CI checks
 # make paper  train every run that the book can show and that is not recorded yet; CIFAR-10 in its reduced size
+# make pdf    print the book that `make html` built, with contents and links, into _build/cnndp.pdf
 # make bench  measure what a private step costs on this machine, about 10 minutes on 2 cores
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,16 +13,19 @@ PARAMETERS ?=
 JOBS ?= 2
 
 PYTEST := $(BIN)/python -m pytest -c tests/pytest.ini --rootdir . -q
+# What looks at built pages in Chromium comes after the build.
+WITHOUT_PAGES := --ignore tests/browser
 # One thread a process: the tensors of most tests are small, and threads that wait for each other cost more than they give.
 ONE := OMP_NUM_THREADS=1 CNNDP_PROGRESS=/dev/null
 
-.PHONY: bench book quick test lint notebooks html paper clean check-python
+.PHONY: bench book browser check-chromium quick test lint notebooks html pdf paper clean check-python
 
 book: notebooks html
 
 notebooks: $(READY)
 	$(BIN)/python -m cnndp data
 	$(BIN)/python notebooks/run.py --jobs $(JOBS) $(if $(DATASET),--dataset "$(DATASET)" $(PARAMETERS))
+	$(if $(DATASET),,$(BIN)/python notebooks/codecheck.py)
 	$(BIN)/python book/readme.py
 
 html: $(READY)
@@ -31,19 +35,26 @@ html: $(READY)
 
 quick: $(READY)
 	$(MAKE) lint
-	$(ONE) $(PYTEST) -n $(JOBS) --dist loadgroup -m "not slow" tests
+	$(ONE) $(PYTEST) -n $(JOBS) --dist loadgroup $(WITHOUT_PAGES) -m "not slow" tests
 
 # Each notebook is executed once: nbval compares everything that it shows, pictures byte for byte, with what is committed.
-test: $(READY)
+test: $(READY) check-chromium
 	$(MAKE) lint
 	$(BIN)/python -m cnndp data
 	$(ONE) $(PYTEST) --nbval notebooks/runs -n $(JOBS) --dist loadscope
-	$(ONE) $(PYTEST) -n $(JOBS) --dist loadgroup --doctest-modules cnndp tests
+	$(ONE) $(PYTEST) -n $(JOBS) --dist loadgroup $(WITHOUT_PAGES) --doctest-modules cnndp tests
 	$(ONE) $(BIN)/python -m cnndp replay --cover --jobs $(JOBS)
 	$(ONE) $(BIN)/python -m cnndp replay --full --draw 120 --jobs $(JOBS)
 	$(MAKE) html
+	$(MAKE) browser
 	$(BIN)/python book/readme.py
-	git diff --exit-code -- notebooks/runs README.md _toc.yml
+	git diff --exit-code -- notebooks/runs README.md _toc.yml codecheck.yml
+
+browser: $(READY) check-chromium
+	$(ONE) $(PYTEST) -n $(JOBS) tests/browser
+
+pdf: $(READY) check-chromium
+	$(BIN)/python book/pdf.py _build/html _build/cnndp.pdf $(if $(DATASET),--toc _build/toc.yml)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -66,6 +77,9 @@ clean:
 check-python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
 	  "Python 3.11 or newer is needed, %s is %d.%d; run: make PYTHON=python3.12" % (sys.executable, *sys.version_info[:2]))'
+
+check-chromium: $(READY)
+	@$(BIN)/python book/chromium.py
 
 $(READY): constraints.txt pyproject.toml | check-python
 	$(PYTHON) -m venv .venv

@@ -27,6 +27,7 @@ import yaml
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
+import contents
 import kernels
 from cnndp.__main__ import parse
 from cnndp.checks import at_least, one_of
@@ -38,7 +39,6 @@ ROOT = NOTEBOOKS.parent
 RUNS = NOTEBOOKS / "runs"
 Parameters = dict[str, Any]
 SHARED = "shared"  # stands for the dataset of pages that have none
-VALID = ("private_", "survive_", "frontier")  # sections whose every run has a guarantee: a part of their own
 Entry = tuple[str, str, Parameters]  # dataset as data.load takes it, section, parameters
 
 
@@ -188,22 +188,16 @@ def add_to_title(notebook: NotebookNode, text: str) -> None:
 
 
 def write_toc(entries: list[Entry], base: Path, target: Path) -> None:
-    """Write _toc.yml: the base with the executed notebooks in place of its part 'Experiments', a part a dataset."""
-    toc = yaml.safe_load(base.read_text(encoding="utf-8"))
-    (place,) = (number for number, part in enumerate(toc["parts"]) if part["caption"] == "Experiments")
-    groups: dict[str, list[dict[str, str]]] = {}
-    for entry in sorted(entries, key=lambda entry: entry[0] != SHARED):
-        path = run_path(*entry)
-        caption = "Mechanisms and their cost" if entry[0] == SHARED else numbers.pretty(path.parent.name)
-        caption += ", valid guarantees" if entry[1].startswith(VALID) else ""
-        groups.setdefault(caption, []).append({"file": path.relative_to(ROOT).with_suffix("").as_posix()})
-    toc["parts"][place : place + 1] = [
-        {"caption": caption, "numbered": False, "chapters": chapters} for caption, chapters in groups.items()
-    ]
-    text = "# Made by notebooks/run.py from notebooks/toc.yml and notebooks/matrix.yml\n"
-    text += yaml.safe_dump(toc, sort_keys=False)
-    if not target.is_file() or target.read_text(encoding="utf-8") != text:
-        target.write_text(text, encoding="utf-8")
+    """Write _toc.yml: the base with the executed notebooks in their places, those of a user's own data in front."""
+    pages: dict[str, dict[str, str]] = {}
+    own = []
+    for entry in entries:
+        page = run_path(*entry).relative_to(ROOT).with_suffix("").as_posix()
+        if entry[0] in (*datasets.DATASETS, SHARED):
+            pages.setdefault(entry[1], {})[page] = numbers.pretty(entry[0])
+        else:
+            own.append(page)
+    contents.write(contents.contents(yaml.safe_load(base.read_text(encoding="utf-8")), pages, own), target)
 
 
 def run_path(dataset: str, section: str, parameters: Parameters) -> Path:
@@ -272,5 +266,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (RunError, ValueError) as error:
+    except (RunError, contents.ContentsError, ValueError) as error:
         sys.exit(f"error: {error}")

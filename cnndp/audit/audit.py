@@ -287,7 +287,7 @@ def what_it_is(name: str) -> str:
 
 
 def bounds_table(rows: Sequence[Row]) -> str:
-    """Return a Markdown table: numerical epsilon, audited bound and ceiling of each mechanism, over seeds."""
+    """Return a Markdown table: numerical epsilon, audited bound and that of ideal runs, of each mechanism, over seeds."""
     lines = []
     for group in _by(rows, "mechanism", "num_steps", "num_canaries", "claimed").values():
         row = group[0]
@@ -308,7 +308,7 @@ def bounds_table(rows: Sequence[Row]) -> str:
             ]
         )
     header = (
-        "Noise", "Canaries", "Numerical ε", "Bound", "Ceiling", "One run", "One run, f-DP", "Opake, one run",
+        "Noise", "Canaries", "Numerical ε", "Bound", "Median of ideal runs", "One run", "One run, f-DP", "Opake, one run",
         "Opake, GDP", "Verdict",
     )  # fmt: skip
     return table(lines, header)

@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 
 def bounds(rows: Sequence[Row]) -> Figure:
-    """Draw audited bound and ceiling against the numerical epsilon, one panel a mechanism; dots are seeds.
+    """Draw audited bound, and that of ideal runs, against the numerical epsilon, one panel a mechanism; dots are seeds.
 
     Args:
         rows: of `audit.audit`, at several epsilons.
@@ -25,7 +25,7 @@ def bounds(rows: Sequence[Row]) -> Figure:
         most = max(row["claimed"] for row in chosen)
         panel.plot([0, most], [0, most], label="numerical ε", **style(0))
         for index, (name, label) in enumerate(
-            (("ceiling", "ceiling: median of ideal runs"), ("bound", "audited bound")), start=1
+            (("ceiling", "median bound of ideal runs"), ("bound", "audited bound")), start=1
         ):
             grouped: dict[float, list[float]] = {}
             for row in chosen:

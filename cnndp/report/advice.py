@@ -42,7 +42,7 @@ def steps(found: pd.DataFrame, untuned: Collection[str]) -> str:
     changes = found[free].groupby("name", sort=False)["mean"].mean()
     name, change = changes.idxmax(), changes.max()
     return (
-        f"{start}; who cannot tune takes “{name}” and {'gains' if change > 0 else 'loses'} "
+        f"{start}. Where no rate can be tuned, “{name}” {'gains' if change > 0 else 'loses'} "
         f"{abs(change):.2f} points on average."
     )
 

@@ -5,14 +5,15 @@ import math
 import pandas as pd
 
 from cnndp.papers import claims
+from cnndp.papers.kinds import NOT_TESTABLE
 from cnndp.report import verdicts
 from cnndp.report.findings import HEADLINES, VERDICTS
 from cnndp.report.numbers import listed, pretty
-from cnndp.report.verdicts import NOT_RUN, REPRODUCED
+from cnndp.report.verdicts import NOT_RUN, REPRODUCED, TOO_FEW
 from cnndp.runs.experiment import Experiment
 
 MOST = 2  # claims that the box names; the table below it has all
-UNDECIDED = (NOT_RUN, verdicts.TOO_FEW, verdicts.NOT_TESTABLE)
+UNDECIDED = (NOT_RUN, TOO_FEW, NOT_TESTABLE)
 
 
 def verdict(study: Experiment, runs: pd.DataFrame) -> str:
@@ -28,7 +29,7 @@ def verdict(study: Experiment, runs: pd.DataFrame) -> str:
         if claim.kind == "claim" and claim.dataset in ("", study.options.dataset)
     ]
     if not stated:
-        text = f"Neither paper states a number about this on {pretty(study.options.dataset)}; what we measured is below."
+        text = f"Neither paper states a number about this on {pretty(study.options.dataset)}; ours are below."
         return box("No number to check", "none", text)
     found = verdicts.compare(runs, stated=stated)
     word = overall(list(found["verdict"]))
@@ -76,17 +77,21 @@ def counted(found: list[str]) -> str:
 
 def told(name: str, count: int) -> str:
     """Return a verdict as the end of a sentence."""
-    if name == verdicts.TOO_FEW:
+    if name == TOO_FEW:
         return f"{'has' if count == 1 else 'have'} too few seeds for a verdict"
     return f"{'is' if count == 1 else 'are'} {name}"
 
 
 def sentence(row: dict[str, object]) -> str:
-    """Return the paper's number beside ours; "" for a claim without a number or without runs."""
+    """Return what the paper states beside what we measured; "" for a claim without runs."""
     paper, mean, std = row["paper"], row["mean_reconstructed"], row["std_reconstructed"]
-    if isinstance(paper, str) or not isinstance(mean, float) or math.isnan(mean):
+    if not row["reconstructed"]:
         return ""
+    what = verdicts.plain(row["what"])
+    what = what[0].upper() + what[1:]
+    if isinstance(paper, str):
+        return f"{what}: {verdicts.plain(paper)} in the paper, {verdicts.plain(row['reconstructed'])} here."
+    assert isinstance(mean, float)  # a number has a mean where it was measured
     unit = {"%": " %", "points": " points"}.get(str(row["unit"]), "")
     spread = f"{mean:.2f}" if not isinstance(std, float) or math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
-    what = verdicts.plain(row["what"])
-    return f"{what[0].upper()}{what[1:]}: {paper:g}{unit} in the paper, {spread}{unit} here (n = {row['n_reconstructed']})."
+    return f"{what}: {paper:g}{unit} in the paper, {spread}{unit} here (n = {row['n_reconstructed']})."

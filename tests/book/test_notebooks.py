@@ -18,7 +18,7 @@ from PIL import Image
 from cnndp.bench import cost
 from cnndp.papers.sections.plan import SECTIONS
 from cnndp.runs import store
-from cnndp.runs.experiment import PARAMETERS
+from cnndp.runs.experiment import GRIDS, PARAMETERS, parameters_of
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -52,6 +52,7 @@ def test_every_section_has_its_notebook():
     assert [path.stem for path in SECTION_SOURCES] == sorted(SECTIONS)
     pages = {
         "audit",
+        "your_own_data",
         "your_own_plan",
         "cost_of_privacy",
         "fig01_06_mechanisms",
@@ -71,13 +72,13 @@ def test_a_source_is_valid_and_holds_no_outputs(path):
 
 
 @EVERY_SECTION
-def test_a_source_has_one_parameters_cell_with_exactly_the_known_names(path):
+def test_a_source_has_one_parameters_cell_with_exactly_what_it_takes(path):
     tagged = [cell for cell in cells_of(path) if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1
     names = [target.id for line in ast.parse(tagged[0].source).body for target in line.targets]
-    assert names == list(PARAMETERS)
+    assert names == parameters_of(path.stem)
     defaults = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(tagged[0].source).body}
-    assert all(type(value) in PARAMETERS[name] for name, value in defaults.items())
+    assert all(type(value) in {**PARAMETERS, **GRIDS}[name] for name, value in defaults.items())
     assert (defaults["dataset"], defaults["profile"]) == ("digits", "small")  # needs no network and little time
 
 

@@ -13,6 +13,7 @@ import scripts
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+import contents
 from cnndp.papers.sections.plan import SECTIONS
 from cnndp.report import findings
 from cnndp.runs import experiment
@@ -266,35 +267,46 @@ def test_only_the_first_heading_gets_the_dataset(runner):
     assert made.cells[0].source == "# Fig. 7 (MNIST)\n\n## Part\n\n# no heading of the page"
 
 
-def test_the_toc_lists_every_run_in_its_part(runner, tmp_path, monkeypatch):
+def test_the_toc_has_every_run_in_the_place_of_its_section(runner, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "ROOT", tmp_path)
     monkeypatch.setattr(runner, "RUNS", tmp_path / "notebooks" / "runs")
     entries = [
-        ("mnist", "fig07_ablation", {}),
+        ("mnist", "table1_settings", {}),
         ("mnist", "frontier", {}),
-        ("mnist", "survive_steps", {}),
-        ("digits", "eq06_11_polyak", {}),
-        (runner.SHARED, "costs", {}),
+        ("cifar10", "frontier", {}),
+        ("mnist", "frontier_cnn", {}),
+        (runner.SHARED, "audit", {}),
+        ("mine.npz", "fig07_ablation", {}),
+        ("mnist", "table2_budgets", {}),
     ]
+    monkeypatch.setattr(runner.datasets, "name_of", lambda name: Path(name).stem)
     target = tmp_path / "_toc.yml"
     runner.write_toc(entries, NOTEBOOKS / "toc.yml", target)
     made, base = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in (target, NOTEBOOKS / "toc.yml"))
     parts = {part["caption"]: part["chapters"] for part in made["parts"]}
-    assert parts["MNIST"] == [{"file": "notebooks/runs/mnist/fig07_ablation"}]
-    assert parts["digits"] == [{"file": "notebooks/runs/digits/eq06_11_polyak"}]
-    valid = ("frontier", "survive_steps")
-    assert parts["MNIST, valid guarantees"] == [{"file": f"notebooks/runs/mnist/{section}"} for section in valid]
-    own = ["Mechanisms and their cost", "MNIST", "MNIST, valid guarantees", "digits"]
-    assert list(parts)[1:5] == own
-    others = [caption for caption in parts if caption not in own]
-    assert others == [part["caption"] for part in base["parts"] if part["caption"] != "Experiments"]
+    captions = [part["caption"] for part in base["parts"]]
+    assert list(parts) == ["Your data", *(caption for caption in captions if caption != "P2")]
+    assert parts["Your data"] == [{"file": "notebooks/runs/mine/fig07_ablation"}]
+    assert [chapter["file"] for chapter in parts["P1"]] == ["notebooks/runs/mnist/table1_settings"]
+    (valid,) = [chapter for chapter in parts["Under a valid guarantee"] if chapter["file"].endswith("frontier")]
+    below = ["notebooks/runs/cifar10/frontier", "notebooks/runs/mnist/frontier_cnn"]
+    assert [chapter["file"] for chapter in valid["sections"]] == below
     before = target.stat().st_mtime_ns
     runner.write_toc(entries, NOTEBOOKS / "toc.yml", target)
     assert target.stat().st_mtime_ns == before  # unchanged content is an unchanged file
+    with pytest.raises(contents.ContentsError, match=r"section 'costs' has no place"):
+        runner.write_toc([*entries, (runner.SHARED, "costs", {})], NOTEBOOKS / "toc.yml", target)
 
 
 def test_every_page_of_the_base_toc_exists():
     base = yaml.safe_load((NOTEBOOKS / "toc.yml").read_text(encoding="utf-8"))
-    pages = [base["root"], *(chapter["file"] for part in base["parts"] for chapter in part["chapters"])]
+
+    def files(chapters):
+        for chapter in chapters:
+            yield from [chapter["file"]] if "file" in chapter else []
+            yield from files(chapter.get("sections", ()))
+
+    pages = [base["root"], *(page for part in base["parts"] for page in files(part["chapters"]))]
+    assert len(pages) >= 30
     for page in pages:
         assert (NOTEBOOKS.parent / f"{page}.md").is_file(), page

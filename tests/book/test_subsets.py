@@ -81,6 +81,19 @@ def before(name):
     yield from ((other, choices[other]) for other in names[: names.index(name) if name in names else 0])
 
 
+GRIDS = [(section, name) for section, entry in SECTIONS.items() for name in entry.grids]
+
+
+@pytest.mark.parametrize("values", [[0.7], [0.3, 2.0]], ids=["one", "two"])
+@pytest.mark.parametrize(("section", "name"), GRIDS)
+def test_a_notebook_takes_other_values_of_what_it_varies(place, monkeypatch, capsys, section, name, values):
+    monkeypatch.setenv("CNNDP_RESULTS", str(place / "store"))
+    monkeypatch.chdir(place)
+    shown = execute(NOTEBOOKS / f"{section}.ipynb", monkeypatch, dataset="grey.npz", num_steps=2, **{name: values})
+    assert all(f"{value:g}" in "\n".join(shown) for value in values)
+    assert capsys.readouterr().out.rstrip().endswith(("pass", "which was not kept"))
+
+
 # A network of one's own
 
 

@@ -184,7 +184,7 @@ def test_caps_are_drawn_for_each_mechanism_and_budget():
     np.testing.assert_allclose(laplace.lines[0].get_xydata(), [(0.1, 30.0), (1.0, 40.0)])
     np.testing.assert_allclose(gaussian.lines[0].get_xydata(), [(1.0, 90.0)])
     assert [axes.get_title() for axes in figure.axes] == ["Laplace noise", "Gaussian noise"]
-    assert "5 a step, numerical ε = 10" in [text.get_text() for text in laplace.get_legend().get_texts()]
+    assert "5 a step, numerical ε = 10" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_without_a_cap_the_figure_says_what_is_missing():

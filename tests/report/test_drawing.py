@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import rows
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 from torch import Generator
 
 from cnndp.equations.budget import budget_for_total
 from cnndp.equations.toy import polyak_path
-from cnndp.report.figures import drawing, equations, p1
+from cnndp.report.figures import drawing, equations, p1, tuning
 
 STEPS = [0, 20, 60]
 
@@ -97,12 +98,78 @@ def test_every_line_has_its_name_in_the_legend_once(draw, names, made):
     assert legend_of(draw(made)) == names
 
 
-def test_the_bars_are_the_means_and_the_dots_the_seeds(made):
+def test_a_row_has_the_mean_its_interval_and_the_seeds(made):
     (axes,) = final(made).axes
-    assert [bar.get_width() for bar in axes.patches] == [55.0, 93.0]
-    assert [sorted(line.get_xdata()) for line in axes.lines] == [[50.0, 60.0], [90.0, 96.0]]
+    dots = [sorted(line.get_xdata()) for line in axes.lines if line.get_marker() == "."]
+    assert dots == [[50.0, 60.0], [90.0, 96.0]]
+    bars = [line.get_xdata() for line in axes.lines if line.get_marker() == "None"]
+    assert [sum(bar) / 2 for bar in bars] == pytest.approx([55.0, 93.0])
     assert [label.get_text() for label in axes.get_yticklabels()] == ["CNN", "CNN-DP"]
     assert {text.get_text() for text in axes.texts} == {"55.00", "93.00"}
+
+
+@pytest.mark.parametrize(("finals", "cut"), [((97.0, 97.4), True), ((9.0, 11.0), False), ((50.0, 97.0), False)])
+def test_an_axis_of_accuracies_is_cut_where_tenths_of_a_point_matter(finals, cut):
+    (axes,) = final([measured("CNN", finals[0]), measured("CDP", finals[1])]).axes
+    low, high = axes.get_xlim()
+    assert bool(high - low < 1) is cut
+
+
+def by_length(made):
+    return p1.by_length(rows.runs(*made), {})
+
+
+def rates(made):
+    return tuning.by_rate(rows.runs(*(dict(one, rate=0.1 + one["seed"]) for one in made)))
+
+
+def by_epsilon(made):
+    return tuning.by_epsilon(rows.history(*made))
+
+
+def lost(made):
+    return p1.accuracy_lost(rows.history(measured("noise-free", 99.0), *made), {})
+
+
+def drawn_styles(figure, name):
+    """Return the colours and markers of everything that a figure names after a method."""
+    found = {(one.get_color(), one.get_marker()) for one in figure.findobj(Line2D) if one.get_label() == name}
+    for axes in figure.axes:
+        for container in axes.containers:
+            if container.get_label() == name:
+                found.add((container.lines[0].get_color(), container.lines[0].get_marker()))
+        ticks = {text.get_text(): place for place, text in enumerate(axes.get_yticklabels())}
+        if name in ticks:
+            found |= {
+                (one.get_color(), one.get_marker())
+                for one in axes.lines
+                if one.get_marker() not in (".", "None", "|") and set(one.get_ydata()) == {ticks[name]}
+            }
+    return found
+
+
+@pytest.mark.parametrize("draw", [ablation, final, step_sizes, by_length, rates, by_epsilon, lost])
+@pytest.mark.parametrize("planted", [None, ("#123456", "8")])
+def test_every_figure_takes_a_methods_style_from_the_table(draw, planted, made, monkeypatch):
+    if planted:
+        monkeypatch.setitem(drawing.METHODS, "CNN-DP", planted)
+    assert drawn_styles(draw(made), "CNN-DP") == {drawing.METHODS["CNN-DP"]}
+
+
+def test_a_style_that_is_not_the_tables_is_seen(made):
+    figure = ablation(made)
+    next(line for line in figure.axes[0].lines if line.get_label() == "CNN-DP").set_color("#123456")
+    assert drawn_styles(figure, "CNN-DP") != {drawing.METHODS["CNN-DP"]}
+
+
+def test_no_method_has_the_mark_of_a_paper_or_of_a_diverged_run():
+    assert not {marker for _, marker in drawing.METHODS.values()} & {"o", "x", "."}
+
+
+def test_the_names_of_a_figure_are_its_texts(made):
+    found = drawing.names_in(ablation(made))
+    assert {"CNN", "CNN-DP", "iteration", "accuracy (%)", "(a) training images", "P1 CNN 50.08 %"} <= found
+    assert "CDP" not in found
 
 
 def test_the_curves_are_means_over_seeds(made):

@@ -89,8 +89,15 @@ def test_fig_9_draws_every_length_and_the_mean_over_them(made):
     assert [text.get_text() for text in left.get_xticklabels()] == ["4", "8"]
     drawn = {line.get_label(): line.lines[0].get_ydata() for line in left.containers}
     assert drawn["CDP"] == pytest.approx([mean, mean + 1])
-    assert right.patches[names.index("CDP")].get_width() == pytest.approx(mean + 0.5)
+    at = {line.get_ydata()[0]: line.get_xdata()[0] for line in right.lines if line.get_marker() != "o"}
+    assert at[names.index("CDP")] == pytest.approx(mean + 0.5)
     assert 86.08 in [line.get_xdata()[0] for line in right.lines]
+
+
+def test_fig_9_of_a_single_length_has_a_row_a_method(made):
+    (axes,) = p1.by_length(frames.frame(made("fig09_comparison")), {}).axes
+    assert axes.get_title() == "T = 4"
+    assert "CDP" in [text.get_text() for text in axes.get_yticklabels()]
 
 
 def test_fig_10_has_a_panel_for_each_threshold_and_a_line_for_each_budget(made):

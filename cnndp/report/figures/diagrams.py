@@ -28,7 +28,7 @@ Arrow = tuple[int, int, str]  # from box, to box, what it carries
 def diagram(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> Figure:
     """Draw boxes and arrows: orange holds private data, yellow is noise, green may be published."""
     columns, rows = (max(getattr(box, axis) for box in boxes) for axis in ("x", "y"))
-    figure = Figure(figsize=(1.25 * (columns + WIDTH), 1.15 * (rows + HEIGHT + 0.3)), layout="constrained")
+    figure = Figure(figsize=(0.98 * (columns + WIDTH), 1.0 * (rows + HEIGHT + 0.3)), layout="constrained")
     axes = figure.subplots()
     axes.set(xlim=(-WIDTH / 2 - 0.1, columns + WIDTH / 2 + 0.1), ylim=(-HEIGHT / 2 - 0.25, rows + HEIGHT / 2 + 0.25))
     axes.set_axis_off()
@@ -37,7 +37,7 @@ def diagram(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> Figure:
         axes.add_patch(
             FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0.02", fc=FILLS[box.kind], ec="0.25", lw=1)
         )
-        axes.text(box.x, box.y, box.text, ha="center", va="center", fontsize=10)
+        axes.text(box.x, box.y, box.text, ha="center", va="center", fontsize=12)
     for start, end, text in arrows:
         connect(axes, boxes[start], boxes[end], text)
     return figure
@@ -61,7 +61,7 @@ def connect(axes: Axes, start: Box, end: Box, text: str) -> None:
         textcoords="offset points",
         ha="left" if straight and not sideways else "center",
         va="center",
-        fontsize=9,
+        fontsize=11,
         color="0.2",
         bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"} if text and not straight else None,
     )

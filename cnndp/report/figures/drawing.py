@@ -7,18 +7,48 @@ import io
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from cnndp.report.intervals import paired_interval
 from cnndp.report.numbers import divergence
 from cnndp.report.tables import by_label
 
 # Okabe and Ito's colours, told apart by most colour-blind readers; line styles repeat the distinction.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 LINES = ("-", "--", "-.", ":")
+# Of each name of a run: its colour and its marker, the same on every page. A circle is a paper's number or the choice
+# of a tuning, and a cross a run that diverged, so neither is a method's marker. Two names share a colour only where no
+# figure draws both.
+METHODS = {
+    "noise-free": ("#000000", "s"),
+    "CNN": ("#56B4E9", "v"),
+    "CNN+L2": ("#E69F00", "<"),
+    "CNN-DP": ("#009E73", "D"),
+    "CNN-DP+L2": ("#CC79A7", ">"),
+    "CNN-DP-GAN": ("#0072B2", "^"),
+    "CNN-DP-GAN-Polyak": ("#D55E00", "P"),
+    "CNN-DP-GAN, Gaussian": ("#56B4E9", "d"),
+    "CNN-DP-GAN-Polyak, Gaussian": ("#E69F00", "h"),
+    "DP-SGD": ("#8A5A2B", "p"),
+    "DPGDM": ("#CC79A7", "*"),
+    "CDP": ("#999999", "X"),
+    "scattering, linear": ("#009E73", "H"),
+    "CNN, DP-SGD": ("#8A5A2B", "p"),
+    "SGD": ("#8A5A2B", "p"),
+    "momentum": ("#CC79A7", "*"),
+    "growth": ("#0072B2", "^"),
+    "Polyak": ("#D55E00", "P"),
+    "zCDP": ("#999999", "X"),
+}
+READINGS = {"printed": {"mfc": "white", "linestyle": ":"}}  # of a reading that shares its method's figure
+NARROW = 15  # points; an axis is cut where all accuracies lie closer together
+CLOSE = 85  # percent; where nothing is below, an axis is cut to what is there
 STYLE: Any = {
     "figure.facecolor": "white",  # opaque, so that a dark page cannot swallow black text
     "axes.grid": True,
@@ -66,6 +96,48 @@ def style(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index % len(LINES)]}
 
 
+def method_style(name: str, reading: str = "", index: int = 0) -> dict[str, Any]:
+    """Return colour, marker and line of a method, the same in the whole book.
+
+    Args:
+        name: of a run, with what stands beside it after a bracket or a comma.
+        reading: "printed" has open markers and a dotted line.
+        index: of the line in its panel, for a name that is a setting and no method.
+
+    >>> method_style("CDP")
+    {'color': '#999999', 'marker': 'X', 'linestyle': '-'}
+    >>> method_style("CDP", "printed")["mfc"]
+    'white'
+    """
+    known = METHODS.get(name) or METHODS.get(name.split(" (")[0])
+    if known is None:
+        return {**style(index), "marker": "."}
+    colour, marker = known
+    return {"color": colour, "marker": marker, "linestyle": "-", **READINGS.get(reading, {})}
+
+
+def style_of(runs: pd.DataFrame, index: int = 0) -> dict[str, Any]:
+    """Return the style of the method that a group of runs, or of their histories, is of."""
+    first = runs.iloc[0]
+    return method_style(first["name"], first["reading"], index)
+
+
+def names_in(figure: Figure) -> set[str]:
+    """Return the texts that a figure draws: of its legends, axes, titles, ticks and annotations.
+
+    >>> figure, (axes,) = panels(1)
+    >>> _ = axes.set(xlabel="iteration", title="loss")
+    >>> {"iteration", "loss"} <= names_in(figure)
+    True
+    """
+    return {text for one in figure.findobj(Text) if one.get_visible() and (text := one.get_text().strip())}
+
+
+def sparse(values: Any) -> int:
+    """Return every how many points of a line a marker stands, so that about eight do."""
+    return max(1, len(values) // 8)
+
+
 def curves(history: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return a column of histories, a row an iteration and a column a run.
 
@@ -87,18 +159,30 @@ def spreads(runs: pd.DataFrame, by: str, column: str = "test_accuracy") -> pd.Da
 def error_line(axes: Axes, runs: pd.DataFrame, by: str, label: str, **look: Any) -> None:
     """Draw mean +- std of the final test accuracy over seeds against a column, as one line."""
     points = spreads(runs, by)
-    axes.errorbar(points.index, points["mean"], points["std"], marker=".", capsize=3, label=label, **look)
+    axes.errorbar(points.index, points["mean"], points["std"], capsize=3, label=label, **{"marker": ".", **look})
 
 
-def band(axes: Axes, history: pd.DataFrame, column: str, label: str, index: int) -> None:
+def band(axes: Axes, history: pd.DataFrame, column: str, label: str, look: dict[str, Any]) -> None:
     """Draw the mean of a history column over seeds, and mean +- std as a band; a cross where a run diverged."""
     values = curves(history, column)
     mean, std = values.mean(axis=1, skipna=False), values.std(axis=1).fillna(0.0)
-    axes.plot(values.index, mean, label=label + divergence(history.groupby("run").last()), **style(index))
-    axes.fill_between(values.index, mean - std, mean + std, color=style(index)["color"], alpha=0.15, linewidth=0)
+    axes.plot(
+        values.index,
+        mean,
+        label=label + divergence(history.groupby("run").last()),
+        **look,
+        ms=5,
+        markevery=sparse(mean),
+    )
+    axes.fill_between(values.index, mean - std, mean + std, color=look["color"], alpha=0.15, linewidth=0)
     for _, run in history[history["status"] == "diverged"].groupby("run"):
         end = run["last_step"].iat[-1], run[column].iat[-1]
-        axes.plot(*end, "x", color=style(index)["color"], markersize=9, markeredgewidth=2)
+        cross(axes, *end, look["color"])
+
+
+def cross(axes: Axes, x: float, y: float, colour: str) -> None:
+    """Mark where a run diverged, above all lines and whole at the edge of a panel."""
+    axes.plot(x, y, "x", color=colour, markersize=10, markeredgewidth=2.5, clip_on=False, zorder=6)
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 4, fontsize: float = 9) -> None:
@@ -108,18 +192,41 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 4, fontsize: float =
 
 
 def final_accuracies(runs: pd.DataFrame) -> Figure:
-    """Draw one row a label: each seed as a dot, their mean as a bar, final test accuracy in percent."""
-    labels = list(runs["label"].unique())
-    figure, (axes,) = panels(1, height=0.34 * len(labels) + 1.1)
-    figure.set_figwidth(8)
-    for row, (_, group) in enumerate(by_label(runs)):
-        values = group["test_accuracy"]
-        axes.barh(row, values.mean(), color=COLOURS[5], height=0.6, alpha=0.7)
-        axes.plot(values, [row] * len(values), ".", color="black", markersize=5)
-        axes.annotate(f"{values.mean():.2f}{divergence(group)}", (101, row), va="center", fontsize=9)
-    axes.set(xlim=(0, 110), xlabel="final test accuracy (%); dots are seeds", yticks=range(len(labels)))
-    axes.set_yticklabels(labels)
-    axes.set_xticks(range(0, 101, 20))
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
+    """Draw one row a label: seeds as dots, their mean as a marker with its 95 % interval, final accuracy in percent.
+
+    Each panel of runs has its own axis, cut to what is there where all of it is close: tenths of a point would be lost
+    in a full one.
+    """
+    frame = runs["panel"].where(runs["panel"] != "", next((name for name in runs["panel"] if name), ""))
+    groups = [group for _, group in runs.groupby(frame, sort=False)]
+    counts = [group["label"].nunique() for group in groups]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8, 0.36 * sum(counts) + 0.6 + 0.5 * len(groups)), layout="constrained")
+        grid = figure.subplots(len(groups), 1, squeeze=False, height_ratios=counts)[:, 0]
+    for axes, group in zip(grid, groups, strict=True):
+        final_rows(axes, group)
+    for axes in grid:
+        axes.set_xlabel("final test accuracy (%)")
+    grid[-1].set_xlabel("final test accuracy (%); bars: 95 % interval of the mean; dots: seeds")
     return figure
+
+
+def final_rows(axes: Axes, runs: pd.DataFrame) -> None:
+    """Draw the rows of `final_accuracies` that share an axis."""
+    labels = list(runs["label"].unique())
+    for row, (_, group) in enumerate(by_label(runs)):
+        values, look = group["test_accuracy"], style_of(group)
+        axes.plot(values, [row] * len(values), ".", color="0.45", markersize=5)
+        ends = paired_interval(list(values))
+        if ends is not None:
+            axes.plot(ends, [row, row], color=look["color"], linewidth=2, zorder=1.5)
+        axes.plot(values.mean(), row, color=look["color"], marker=look["marker"], mfc=look.get("mfc"), markersize=7)
+        text = f"{values.mean():.2f}{divergence(group)}"
+        axes.annotate(text, (1.01, row), xycoords=axes.get_yaxis_transform(), va="center", fontsize=10)
+    axes.set_yticks(range(len(labels)), labels)
+    if np.ptp(runs["test_accuracy"]) > NARROW or runs["test_accuracy"].min() < NARROW:
+        axes.set(xlim=(0, 103), xticks=range(0, 101, 20))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)

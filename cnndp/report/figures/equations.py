@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from cnndp.equations.budget import Budget, step_epsilon, total_epsilon
 from cnndp.equations.noise import laplace_scale
 from cnndp.equations.toy import CURVATURE, Path
-from cnndp.report.figures.drawing import band, curves, legend_below, panels, style
+from cnndp.report.figures.drawing import band, curves, legend_below, panels, sparse, style, style_of
 from cnndp.report.tables import by_label
 
 
@@ -39,15 +39,20 @@ def schedules(budgets: Mapping[str, Budget], num_steps: int, sensitivity: float,
 
 
 def fits(budgets: Mapping[str, Budget], stated: Mapping[int, float]) -> Figure:
-    """Draw Table II's totals as circles, and P1's sum with each of `budgets` as a line."""
-    figure, (axes,) = panels(1, height=3.6)
-    figure.set_figwidth(6.5)
+    """Draw Table II's totals as circles and P1's sum with each of `budgets` as a line, and what each misses them by."""
+    figure, (axes, misses) = panels(2, height=4.0)
     steps = np.arange(1, round(1.05 * max(stated)))
     for index, (name, budget) in enumerate(budgets.items()):
         axes.plot(steps, [total_epsilon(int(step), budget) for step in steps], label=name, **style(index))
+        missed = [total - total_epsilon(length, budget) for length, total in stated.items()]
+        misses.plot(range(len(stated)), missed, **{**style(index), "linestyle": ":"}, marker="sD^v"[index % 4], ms=7)
     axes.plot(list(stated), list(stated.values()), "o", mfc="white", color="black", label="Table II")
-    axes.set(xlabel="iterations T", ylabel="total budget")
-    axes.legend(fontsize=9, frameon=False)
+    axes.set(title="totals", xlabel="iterations T", ylabel="total budget")
+    misses.axhline(0, color="0.35", linewidth=0.8)
+    misses.set(title="Table II less the line", xlabel="iterations T", ylabel="difference of totals")
+    misses.set_xticks(range(len(stated)), [str(length) for length in stated])
+    misses.margins(x=0.15)
+    legend_below(figure, axes, columns=2)
     return figure
 
 
@@ -66,7 +71,7 @@ def bowl_paths(paths: Mapping[str, Path]) -> Figure:
     left.set(title="weights, star: minimum", xlabel="w₁", ylabel="w₂", xlim=(-3.6, 2.6), ylim=(-1.9, 1.9))
     left.grid(visible=False)
     right.set(title="step size", xlabel="iteration", ylabel="step size (log)", yscale="log")
-    right.legend(fontsize=8, frameon=False)
+    right.legend(fontsize=9, frameon=False)
     return figure
 
 
@@ -74,9 +79,15 @@ def step_sizes(history: pd.DataFrame) -> Figure:
     """Draw the step size and the test accuracy of each label against the iteration, mean over seeds."""
     figure, (left, right) = panels(2, height=4.4)
     for index, (label, group) in enumerate(by_label(history)):
-        band(right, group, "test_accuracy", label, index)
+        band(right, group, "test_accuracy", label, style_of(group, index))
         values = curves(group, "step_size").iloc[1:]  # step 0 has no step size
-        left.plot(values.index, values.mean(axis=1, skipna=False), label=label, **style(index))
+        left.plot(
+            values.index,
+            values.mean(axis=1, skipna=False),
+            label=label,
+            **style_of(group, index),
+            markevery=sparse(values),
+        )
     left.set(title="step size", xlabel="iteration", ylabel="step size (log)", yscale="log")
     right.set(title="test accuracy", xlabel="iteration", ylabel="accuracy (%)", ylim=(0, 103))
     legend_below(figure, right)

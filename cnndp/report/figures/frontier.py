@@ -13,7 +13,10 @@ from cnndp.report.tables import table
 
 MARKERS = ("s", "^", "D", "v")
 TICKS: tuple[float, ...] = (99.5, 99, 98, 95, 90, 80, 60, 40, 20)  # these first, then what has room between them
-TICKS += (98.5, 97, 96, 94, 92, 88, 86, 70, 50, 30, 10)
+TICKS += (98.5, 97, 96, 94, 92, 88, 85, 70, 50, 30, 10)
+
+
+GAP = 3.5  # points of a line whose epsilons are further apart than by this factor are not joined
 
 
 def spending(plan: Plan, points: int = 6) -> Figure:
@@ -53,7 +56,7 @@ def readable_ticks(low: float, high: float) -> list[float]:
     """Return the accuracies of `TICKS` between two ends that stand far enough apart to be read.
 
     >>> readable_ticks(20.0, 99.2)
-    [40, 60, 80, 86, 90, 95, 97, 98, 99]
+    [40, 60, 80, 90, 95, 97, 98, 99]
     """
     kept: list[float] = []
     start, stop = spread_out(np.array([low, high]))
@@ -70,6 +73,18 @@ def by_epsilon(runs: pd.DataFrame) -> pd.DataFrame:
     return points.sort_values("epsilon")
 
 
+def broken(points: pd.DataFrame) -> pd.DataFrame:
+    """Return points of `by_epsilon` with an empty row at each gap, where a line is not drawn.
+
+    >>> broken(pd.DataFrame({"epsilon": [1.0, 2.0, 72.0], "mean": [90.0, 91.0, 92.0]}))["mean"].tolist()
+    [90.0, 91.0, nan, 92.0]
+    """
+    part = (points["epsilon"] / points["epsilon"].shift() > GAP).cumsum()
+    parts = [group for _, group in points.reset_index(drop=True).groupby(part.to_numpy())]
+    empty = pd.DataFrame(np.nan, index=[0], columns=points.columns)
+    return pd.concat([parts[0], *(one for later in parts[1:] for one in (empty, later))])
+
+
 def frontier(runs: pd.DataFrame, dataset: str) -> Figure:
     """Draw test accuracy against numerical epsilon, beside the field's results and the papers' headline accuracies.
 
@@ -83,8 +98,9 @@ def frontier(runs: pd.DataFrame, dataset: str) -> Figure:
     ticks: list[float] = []
     lines = runs.groupby("line", sort=False)
     for index, (line, group) in enumerate(lines):
-        points = by_epsilon(group)
-        axes.plot(points["epsilon"], points["mean"], marker="o", label=f"here: {line}", **style(index))
+        points, look = by_epsilon(group), style(index)
+        joined = broken(points)
+        axes.plot(joined["epsilon"], joined["mean"], marker="o", label=f"here: {line}", **look)
         axes.errorbar(
             points["epsilon"], points["mean"], points["std"], fmt="none", capsize=3, color=style(index)["color"]
         )
@@ -111,7 +127,7 @@ def frontier(runs: pd.DataFrame, dataset: str) -> Figure:
     marks = readable_ticks(*axes.get_ylim())
     axes.set_yticks(marks, [f"{mark:g}" for mark in marks])
     axes.minorticks_off()
-    legend_below(figure, axes, columns=2, fontsize=8.5)
+    legend_below(figure, axes, columns=2, fontsize=9)
     return figure
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cnndp.report.figures.drawing import COLOURS, error_line, legend_below, panels, style
+from cnndp.report.figures.drawing import COLOURS, error_line, legend_below, panels, style, style_of
 
 
 def forest(found: pd.DataFrame) -> Figure:
@@ -41,7 +41,7 @@ def by_dimension(runs: pd.DataFrame) -> Figure:
     figure, axes = panels(runs["target_epsilon"].nunique(), height=4.0, sharey=True)
     for panel, (epsilon, lines) in zip(axes, runs.groupby("target_epsilon"), strict=True):
         for index, (noise, group) in enumerate(lines.groupby("name", sort=False)):
-            error_line(panel, group, "projection", noise, **style(index))
+            error_line(panel, group, "projection", noise, **style_of(group, index))
             sizes = sorted(set(group["projection"].astype(int)))
         panel.set(xscale="log", xlabel="dimension d (log)", title=f"numerical ε = {epsilon:g}")
         panel.set_xticks(sizes, [str(size) for size in sizes])

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cnndp.report.figures.drawing import band, curves, legend_below, nothing, panels, style
+from cnndp.report.figures.drawing import band, curves, legend_below, nothing, panels, sparse, style, style_of
 from cnndp.report.numbers import spread
 from cnndp.report.tables import by_label, table
 from cnndp.training.methods import noise_std
@@ -45,13 +45,13 @@ def norms(history: pd.DataFrame, names: Sequence[str]) -> Figure:
     """
     made = with_noise_norm(history[history["name"].isin(names)])
     figure, (left, middle, right) = panels(3, height=4.0)
-    figure.set_figwidth(11)
+    figure.set_figwidth(10)
     for index, name in enumerate(name for name in names if name in made["name"].unique()):
         group = made[made["name"] == name]
-        band(left, group, "test_accuracy", name, index)
+        band(left, group, "test_accuracy", name, style_of(group, index))
         for axes, column in ((middle, "gradient_norm"), (right, "noise_norm")):
             mean = mean_curve(group, column)
-            axes.plot(mean.index, mean, label=name, **style(index))
+            axes.plot(mean.index, mean, label=name, **style_of(group, index), markevery=sparse(mean))
     left.set(title="test accuracy", ylabel="accuracy (%)", ylim=(0, 103), xlabel="iteration")
     for axes, title in ((middle, "noisy gradient"), (right, "its noise alone")):
         axes.set(title=title, ylabel="L2 norm (log)", yscale="log", xlabel="iteration")

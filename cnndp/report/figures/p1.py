@@ -1,6 +1,7 @@
 """P1's Figs. 7 to 10 from runs and their histories."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,17 +11,20 @@ from matplotlib.figure import Figure
 
 from cnndp.papers.sections.p1 import THRESHOLDS
 from cnndp.report.figures.drawing import (
-    COLOURS,
     STYLE,
     band,
+    cross,
     curves,
     error_line,
     legend_below,
     nothing,
     panels,
+    sparse,
     spreads,
     style,
+    style_of,
 )
+from cnndp.report.numbers import divergence
 from cnndp.report.pairs import own, with_threshold
 from cnndp.report.tables import by_label
 
@@ -42,7 +46,7 @@ def ablation(history: pd.DataFrame, stated: Mapping[str, float], num_steps: int)
         axes, ("train_accuracy", "test_accuracy"), ("(a) training images", "(b) test images"), strict=True
     ):
         for index, (label, group) in enumerate(by_label(shown)):
-            band(panel, group, column, label, index)
+            band(panel, group, column, label, style_of(group, index))
         panel.set(title=title, xlabel="iteration", ylim=(0, 109))
         magnify(panel, shown, column, num_steps)
         for name, value in stated.items():
@@ -70,10 +74,10 @@ def magnify(axes: Axes, history: pd.DataFrame, column: str, num_steps: int) -> N
     inset = axes.inset_axes((0.36, 0.15, 0.62, 0.23))
     for index, (label, group, end) in enumerate(groups):
         if end > CROWDED:
-            band(inset, group, column, label, index)
+            band(inset, group, column, label, style_of(group, index))
     inset.set(xlim=(num_steps / 6, num_steps), ylim=(CROWDED, 100), xticks=[])
-    inset.set_title(f"magnified, from iteration {num_steps // 6}", fontsize=8, loc="left", pad=2)
-    inset.tick_params(labelsize=8)
+    inset.set_title(f"magnified, from iteration {num_steps // 6}", fontsize=9, loc="left", pad=2)
+    inset.tick_params(labelsize=9)
 
 
 def accuracy_lost(history: pd.DataFrame, stated: Mapping[str, Mapping[str, float]]) -> Figure:
@@ -93,16 +97,21 @@ def accuracy_lost(history: pd.DataFrame, stated: Mapping[str, Mapping[str, float
     for panel, part, title in zip(axes, ("train", "test"), ("(a) training images", "(b) test images"), strict=True):
         reference = by_seed(shown[shown["name"] == REFERENCE], f"{part}_accuracy")
         for index, name in enumerate(names):
-            lost = lost_to(reference, by_seed(shown[shown["name"] == name], f"{part}_accuracy"))
+            group = shown[shown["name"] == name]
+            look, lost = style_of(group, index), lost_to(reference, by_seed(group, f"{part}_accuracy"))
             mean, spread = lost.mean(axis=1), lost.std(axis=1).fillna(0.0)
-            panel.plot(lost.index, mean, label=name, **style(index))
-            panel.fill_between(lost.index, mean - spread, mean + spread, alpha=0.15, color=COLOURS[index])
+            label = name + divergence(group.groupby("run").last())
+            panel.plot(lost.index, mean, label=label, **look, ms=5, markevery=sparse(mean))
+            panel.fill_between(lost.index, mean - spread, mean + spread, alpha=0.15, color=look["color"], linewidth=0)
+            for seed, end in group[group["status"] == "diverged"].groupby("seed")["iteration"].max().items():
+                if seed in lost:
+                    cross(panel, end, lost[seed].loc[:end].iloc[-1], look["color"])
             if name in stated.get(part, {}):
-                panel.plot(lost.index[-1], stated[part][name], "o", mfc="white", color=COLOURS[index], clip_on=False)
+                panel.plot(lost.index[-1], stated[part][name], "o", mfc="white", color=look["color"], clip_on=False)
         panel.set(title=title, xlabel="iteration")
         panel.axhline(0, color="0.35", linewidth=0.8)
     axes[0].set_ylabel("accuracy lost (points)")
-    legend_below(figure, axes[0])
+    legend_below(figure, axes[0], columns=2 if (shown["status"] == "diverged").any() else 4)
     return figure
 
 
@@ -128,29 +137,58 @@ def by_length(runs: pd.DataFrame, stated: Mapping[str, float]) -> Figure:
     shown = shown.assign(line=shown["name"] + shown["beside"].map(lambda why: why and f" ({why})"))
     if shown.empty:
         return nothing("Not drawn: no reconstructed run is among those at hand; the table has the printed ones.")
-    figure, (left, right) = panels(2, height=4.4)
     lengths = sorted(shown["num_steps"].unique())
     names = list(shown["line"].unique())
+    if len(lengths) == 1:
+        return at_one_length(shown, stated, lengths[0])
+    figure, (left, right) = panels(2, height=4.4)
     for index, (name, group) in enumerate(shown.groupby("line", sort=False)):
         points = spreads(group, "num_steps")
-        left.errorbar(
-            range(len(points)), points["mean"], points["std"], marker=".", capsize=3, label=name, **style(index)
-        )
-        right.barh(index, points["mean"].mean(), color=COLOURS[index % len(COLOURS)], height=0.6)
+        look = line_style(group, index)
+        places = [lengths.index(length) for length in points.index]
+        left.errorbar(places, points["mean"], points["std"], capsize=3, label=name, **look)
+        right.plot(points["mean"].mean(), index, **{**look, "linestyle": "none", "markersize": 8})
         right.annotate(f"{points['mean'].mean():.1f}", (102, index), va="center", fontsize=9)
         if name in stated:
             right.plot(stated[name], index, "o", mfc="white", color="black")
     left.set(xlabel="iterations T", ylabel="final test accuracy (%)", title="for each T", xticks=range(len(lengths)))
     left.set_xticklabels([str(length) for length in lengths])
-    over = "mean over T" if len(lengths) > 1 else f"T = {lengths[0]}"
-    circles = "; circles: P1" if len(lengths) > 1 else ";\ncircles: P1's mean over T"
+    title = "mean over T" + ("; circles: P1" if stated else "")
     right.set(
-        xlabel="test accuracy (%)", title=over + (circles if stated else ""), yticks=range(len(names)), xlim=(0, 112)
+        xlabel="test accuracy (%)", title=title, yticks=range(len(names)), xlim=(0, 116), xticks=range(0, 101, 20)
     )
     right.set_yticklabels(names)
     right.invert_yaxis()
     right.grid(axis="y", visible=False)
-    legend_below(figure, left)
+    legend_below(figure, left, columns=3)
+    return figure
+
+
+def line_style(group: pd.DataFrame, index: int) -> dict[str, Any]:
+    """Return the style of a line of Fig. 9: open and dashed where its method stands a second time."""
+    beside = {"mfc": "white", "linestyle": "--"} if group["beside"].iat[0] else {}
+    return {**style_of(group, index), **beside}
+
+
+def at_one_length(shown: pd.DataFrame, stated: Mapping[str, float], length: int) -> Figure:
+    """Draw Fig. 9 where a single T has records: a row a method, mean and standard deviation over seeds."""
+    names = list(shown["line"].unique())
+    figure, (axes,) = panels(1, height=0.4 * len(names) + 1.3)
+    figure.set_figwidth(8)
+    for index, (name, group) in enumerate(shown.groupby("line", sort=False)):
+        mean, spread = group["test_accuracy"].mean(), group["test_accuracy"].std()
+        look = {**line_style(group, index), "linestyle": "none"}
+        axes.errorbar(mean, index, xerr=0.0 if np.isnan(spread) else spread, capsize=3, markersize=8, **look)
+        text = f"{mean:.1f}{divergence(group)}"
+        axes.annotate(text, (1.01, index), xycoords=axes.get_yaxis_transform(), va="center", fontsize=10)
+        if name in stated:
+            axes.plot(stated[name], index, "o", mfc="white", color="black")
+    circles = "; circles: P1's mean over T" if stated else ""
+    axes.set(xlabel="final test accuracy (%)", title=f"T = {length}{circles}", yticks=range(len(names)))
+    axes.set(xlim=(0, 103), xticks=range(0, 101, 20))
+    axes.set_yticklabels(names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
     return figure
 
 

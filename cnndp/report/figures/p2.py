@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from cnndp.checks import at_least
 from cnndp.data.datasets import Images
 from cnndp.privacy.accounting import rdp_epsilon
-from cnndp.report.figures.drawing import STYLE, curves, legend_below, panels, style
+from cnndp.report.figures.drawing import STYLE, curves, legend_below, panels, sparse, style, style_of
 from cnndp.report.tables import by_label
 from cnndp.training.config import Config
 
@@ -79,13 +79,14 @@ def by_epoch(history: pd.DataFrame, num_steps: int) -> Figure:
                 values = curves(group, f"{part}_{what}")
                 epochs = np.arange(len(values))
                 mean, spread = values.mean(axis=1), values.std(axis=1).fillna(0.0)
-                colour = style(index)["color"]
-                panel.plot(epochs, mean, line, color=colour, label=f"{name}, {images}")
+                look = {**style_of(group, index), "linestyle": line}
+                colour = look["color"]
+                panel.plot(epochs, mean, label=f"{name}, {images}", **look, ms=5, markevery=sparse(mean))
                 low, high = np.maximum(mean - spread, 0), np.minimum(mean + spread, most[what])
                 panel.fill_between(epochs, low, high, color=colour, alpha=0.12, linewidth=0)
         panel.set(xlabel="epoch", ylabel=unit, title=what)
     axes[0].set_ylim(0, 103)
-    legend_below(figure, axes[0])
+    legend_below(figure, axes[0], columns=3)
     return figure
 
 

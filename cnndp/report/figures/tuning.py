@@ -6,9 +6,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cnndp.papers.sections.labels import sized
-from cnndp.report.figures.drawing import STYLE, band, error_line, legend_below, nothing, panels, style
+from cnndp.report.figures.drawing import (
+    CLOSE,
+    COLOURS,
+    LINES,
+    STYLE,
+    band,
+    cross,
+    error_line,
+    legend_below,
+    method_style,
+    nothing,
+    panels,
+    style_of,
+)
 
-CLOSE = 85  # percent; where nothing is below, the axis is cut to what is there
+MANY = 5  # methods in several panels are drawn apart, one panel a method: their lines would coincide
 SINGLE = 6.5  # inches, of a single panel: room for the legend below it
 
 
@@ -27,6 +40,8 @@ def by_rate(runs: pd.DataFrame) -> Figure:
     if shown["line"].nunique() == 1 < shown["frame"].nunique():
         shown = shown.assign(line=shown["frame"], frame="")
     names = list(shown["line"].unique())  # one style in all panels
+    if len(names) > MANY and shown["frame"].nunique() > 1:
+        return apart(shown, names)
     finals = shown["test_accuracy"]
     room = 0.05 * (finals.max() - finals.min()) + 0.05
     # Tenths of a point would be lost in a full axis.
@@ -35,11 +50,12 @@ def by_rate(runs: pd.DataFrame) -> Figure:
     figure.set_figwidth(max(SINGLE, figure.get_figwidth()))
     for axis, (title, lines) in zip(axes, shown.groupby("frame", sort=False), strict=True):
         for line, group in lines.groupby("line", sort=False):
-            look, means = style(names.index(line)), group.groupby("rate")["test_accuracy"].mean()
-            axis.plot(means.index, means, marker=".", label=line, **look)
+            look, means = method_style(line, "", names.index(line)), group.groupby("rate")["test_accuracy"].mean()
+            axis.plot(means.index, means, label=line, **look, ms=5)
             stopped = means[means.index.isin(group.loc[group["status"] == "diverged", "rate"])]
-            axis.plot(stopped.index, stopped, "x", color=look["color"], markersize=9, markeredgewidth=2)
-            axis.plot(means.idxmax(), means.max(), "o", mfc="none", color=look["color"], markersize=9)
+            for rate, accuracy in stopped.items():
+                cross(axis, rate, accuracy, look["color"])
+            axis.plot(means.idxmax(), means.max(), "o", mfc="none", color=look["color"], markersize=11)
         axis.set(xscale="log", xlabel="rate or cap (log)", title=title, ylim=limits)
         axis.grid(axis="x", which="minor", visible=False)
     axes[0].set_ylabel("accuracy on validation images (%)")
@@ -55,6 +71,37 @@ def by_rate(runs: pd.DataFrame) -> Figure:
     return figure
 
 
+def apart(shown: pd.DataFrame, names: list[str]) -> Figure:
+    """Draw a panel a method and a line a setting, all on one pair of axes; rings and crosses as in `by_rate`."""
+    columns, frames = 3, list(shown["frame"].unique())
+    rows = -(-len(names) // columns)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.2, 2.3 * rows + 0.8), layout="constrained")
+        grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for axis, name in zip(grid, names, strict=False):
+        for index, frame in enumerate(frames):
+            group = shown[(shown["line"] == name) & (shown["frame"] == frame)]
+            if group.empty:
+                continue
+            means, colour = group.groupby("rate")["test_accuracy"].mean(), COLOURS[index]
+            axis.plot(means.index, means, LINES[index % len(LINES)], marker=".", color=colour, label=frame)
+            for rate in group.loc[group["status"] == "diverged", "rate"].unique():
+                cross(axis, rate, means[rate], colour)
+            axis.plot(means.idxmax(), means.max(), "o", mfc="none", color=colour, markersize=10)
+        axis.set(xscale="log", ylim=(0, 103))
+        axis.set_title(name, fontsize=11)
+        axis.grid(axis="x", which="minor", visible=False)
+    for axis in grid[len(names) :]:
+        axis.set_visible(False)
+    for column in range(columns):  # the lowest panel that is drawn carries the ticks
+        lowest = max(place for place in range(len(names)) if place % columns == column)
+        grid[lowest].tick_params(labelbottom=True)
+        grid[lowest].set_xlabel("rate or cap (log)")
+    figure.supylabel("accuracy on validation images (%)", fontsize=11)
+    legend_below(figure, grid[0])
+    return figure
+
+
 def by_epsilon(history: pd.DataFrame) -> Figure:
     """Draw test accuracy against the iteration, one panel an epsilon, one line a method, mean +- std over seeds.
 
@@ -67,7 +114,7 @@ def by_epsilon(history: pd.DataFrame) -> Figure:
     for axis, target in zip(axes, targets or [""], strict=True):
         shown = history[history["target"].isin(["", target])]
         for index, (name, group) in enumerate(shown.groupby("name", sort=False)):
-            band(axis, group, "test_accuracy", name, index)
+            band(axis, group, "test_accuracy", name, style_of(group, index))
         axis.set(title=target and f"numerical {target}", xlabel="iteration", ylim=(0, 103))
     axes[0].set_ylabel("test accuracy (%)")
     legend_below(figure, axes[0], columns=4 if len(axes) > 1 else 2)
@@ -84,15 +131,31 @@ def by_cap(runs: pd.DataFrame) -> Figure:
     if capped.empty:
         return nothing("Not drawn: no private run with a cap is at hand; add 'cnn_dp_gan_polyak' to methods.")
     mechanisms = sorted(capped["mechanism"].unique(), reverse=True)  # Laplace first
+    by = "cap_factor" if capped["cap_factor"].notna().all() else "max_step"
     figure, axes = panels(len(mechanisms), height=4.4, sharey=True)
     figure.set_figwidth(max(SINGLE, figure.get_figwidth()))
+    budgets = sorted(capped["budget"].unique())
+    colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(budgets)))
     for axis, mechanism in zip(axes, mechanisms, strict=True):
-        lines = capped[capped["mechanism"] == mechanism].groupby(["budget", "exact_epsilon"])
-        colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, lines.ngroups))
-        for ((budget, exact), group), colour in zip(lines, colours, strict=True):
-            error_line(axis, group, "max_step", f"{budget:g} a step, numerical ε = {exact:.3g}", color=colour)
-        axis.set(xscale="log", xlabel="cap (log)", title=f"{mechanism.title()} noise", ylim=(0, 103))
-        with mpl.rc_context(STYLE):
-            axis.legend(fontsize=8.5, frameon=False)
+        for budget, group in capped[capped["mechanism"] == mechanism].groupby("budget"):
+            colour = colours[budgets.index(budget)]
+            error_line(axis, group, by, f"{budget:g} a step", color=colour)
+        axis.set(
+            xscale="log",
+            xlabel="cap / its reference (log)" if by == "cap_factor" else "cap (log)",
+            title=f"{mechanism.title()} noise",
+            ylim=(0, 103),
+        )
     axes[0].set_ylabel("final test accuracy (%)")
+    handles = {handle.get_label(): handle for axis in axes for handle in axis.get_legend_handles_labels()[0]}
+    names = {f"{budget:g} a step": epsilons_of(capped[capped["budget"] == budget]) for budget in budgets}
+    texts = [f"{name}, numerical ε = {epsilons}" for name, epsilons in names.items()]
+    lines = [handles[name] for name in names]
+    figure.legend(lines, texts, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     return figure
+
+
+def epsilons_of(runs: pd.DataFrame) -> str:
+    """Return the numerical epsilons of runs, as one number or as a range."""
+    ends = dict.fromkeys(f"{epsilon:.3g}" for epsilon in (runs["exact_epsilon"].min(), runs["exact_epsilon"].max()))
+    return " to ".join(ends)
