@@ -287,7 +287,7 @@ def what_it_is(name: str) -> str:
 
 
 def bounds_table(rows: Sequence[Row]) -> str:
-    """Return a Markdown table: numerical epsilon, audited bound and that of ideal runs, of each mechanism, over seeds."""
+    """Return a Markdown table: numerical epsilon, audited bound and that of ideal runs of each mechanism."""
     lines = []
     for group in _by(rows, "mechanism", "num_steps", "num_canaries", "claimed").values():
         row = group[0]
@@ -308,8 +308,8 @@ def bounds_table(rows: Sequence[Row]) -> str:
             ]
         )
     header = (
-        "Noise", "Canaries", "Numerical ε", "Bound", "Median of ideal runs", "One run", "One run, f-DP", "Opake, one run",
-        "Opake, GDP", "Verdict",
+        "Noise", "Canaries", "Numerical ε", "Bound", "Median of ideal runs", "One run", "One run, f-DP",
+        "Opake, one run", "Opake, GDP", "Verdict",
     )  # fmt: skip
     return table(lines, header)
 

@@ -42,10 +42,7 @@ def by_rate(runs: pd.DataFrame) -> Figure:
     names = list(shown["line"].unique())  # one style in all panels
     if len(names) > MANY and shown["frame"].nunique() > 1:
         return apart(shown, names)
-    finals = shown["test_accuracy"]
-    room = 0.05 * (finals.max() - finals.min()) + 0.05
-    # Tenths of a point would be lost in a full axis.
-    limits = (0, 103) if finals.min() < CLOSE else (finals.min() - room, finals.max() + room)
+    limits = limits_of(shown["test_accuracy"])
     figure, axes = panels(shown["frame"].nunique(), height=4.6, sharey=True)
     figure.set_figwidth(max(SINGLE, figure.get_figwidth()))
     for axis, (title, lines) in zip(axes, shown.groupby("frame", sort=False), strict=True):
@@ -71,6 +68,17 @@ def by_rate(runs: pd.DataFrame) -> Figure:
     return figure
 
 
+def limits_of(finals: pd.Series) -> tuple[float, float]:
+    """Return the ends of an axis of accuracies: tenths of a point would be lost in a full one.
+
+    >>> limits_of(pd.Series([10.0, 90.0])), [round(end, 2) for end in limits_of(pd.Series([97.0, 98.0]))]
+    ((0, 103), [96.9, 98.1])
+    """
+    least, most = float(finals.min()), float(finals.max())
+    room = 0.05 * (most - least) + 0.05
+    return (0, 103) if least < CLOSE else (least - room, most + room)
+
+
 def apart(shown: pd.DataFrame, names: list[str]) -> Figure:
     """Draw a panel a method and a line a setting, all on one pair of axes; rings and crosses as in `by_rate`."""
     columns, frames = 3, list(shown["frame"].unique())
@@ -88,7 +96,7 @@ def apart(shown: pd.DataFrame, names: list[str]) -> Figure:
             for rate in group.loc[group["status"] == "diverged", "rate"].unique():
                 cross(axis, rate, means[rate], colour)
             axis.plot(means.idxmax(), means.max(), "o", mfc="none", color=colour, markersize=10)
-        axis.set(xscale="log", ylim=(0, 103))
+        axis.set(xscale="log", ylim=limits_of(shown["test_accuracy"]))
         axis.set_title(name, fontsize=11)
         axis.grid(axis="x", which="minor", visible=False)
     for axis in grid[len(names) :]:
