@@ -212,7 +212,7 @@ def budget_answer(
         sensitivity: the L2 clip norm.
 
     Returns:
-        `first` and `last` standard deviation of the noise, the `nominal` total of Eq. (5), the least
+        `first` and `last` standard deviation of the noise, the `nominal` total of its steps, the least
         `noise_multiplier`, and `price`, None where the grid does not bound it.
     """
     budget = schedule(initial, growth, steps)

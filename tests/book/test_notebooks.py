@@ -102,6 +102,8 @@ def test_every_figure_has_a_text_for_those_who_do_not_see_it_and_a_caption(path)
 @EVERY_SOURCE
 def test_notebooks_compute_nothing_themselves(path):
     for cell in cells_of(path):
+        if "parameters" in cell.metadata.get("tags", []):
+            continue
         for node in ast.walk(ast.parse(cell.source)):
             if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
                 assert node.end_lineno - node.lineno < 2

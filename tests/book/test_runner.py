@@ -67,7 +67,14 @@ def test_the_matrix_of_the_book_is_valid_and_has_every_section(runner):
         if section in SECTIONS:
             assert parameters["profile"] == findings.study_of(section, dataset).options.profile, (section, dataset)
     shared = [section for dataset, section, _ in entries if dataset == runner.SHARED]
-    assert shared == ["fig01_06_mechanisms", "p2_fig05_network", "cost_of_privacy", "your_own_plan", "audit"]
+    assert shared == [
+        "fig01_06_mechanisms",
+        "p2_fig05_network",
+        "cost_of_privacy",
+        "your_own_data",
+        "your_own_plan",
+        "audit",
+    ]
 
 
 def test_a_section_of_the_matrix_has_all_its_records_so_that_a_build_trains_nothing(runner, monkeypatch):

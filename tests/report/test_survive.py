@@ -287,7 +287,7 @@ def test_the_advice_on_steps_keeps_the_fixed_one_unless_an_idea_gains_at_every_e
     assert half["gains"].tolist() == [True, False]
     text = advice.steps(pd.concat([half, free]), names)
     assert text.startswith("Spend the budget in equal parts at a tuned fixed rate")
-    assert text.endswith("takes “Polyak, neither” and loses 0.60 points on average.")
+    assert text.endswith("Where no rate can be tuned, “Polyak, neither” loses 0.60 points on average.")
     both = compared(once, comparison("decayed", 3.0, around(0.2)))
     assert advice.steps(pd.concat([both, free]), names).startswith("Take decayed: it gains at every ε")
     assert advice.steps(both, names) == advice.steps(free, names) == advice.MISSING
