@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import sys
 import types
 
@@ -19,12 +20,26 @@ def low_resolution(figure):
     return drawn.getvalue()
 
 
+def undrawn(caption, texts):
+    """Return the methods that a caption names and no text of its figure does."""
+    methods = [name for name in drawing.METHODS if "DP" in name]  # "Polyak" and "growth" are words of their own, too
+    named = [name for name in methods if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", caption)]
+    return [name for name in named if not any(name in text for text in texts)]
+
+
 def execute(path, monkeypatch, **parameters):
     """Run the code cells of a notebook with these parameters; return what its cells showed, as texts.
 
-    The last expression of a cell counts, as in Jupyter, and figures are drawn in low resolution.
+    The last expression of a cell counts, as in Jupyter, and figures are drawn in low resolution. A caption that names
+    a method which its figure does not draw fails.
     """
-    monkeypatch.setattr(drawing, "png", low_resolution)
+    texts = []
+
+    def png(figure):
+        texts.append(drawing.names_in(figure))
+        return low_resolution(figure)
+
+    monkeypatch.setattr(drawing, "png", png)
     module = types.ModuleType("__main__")  # so that "__main__:name" is what a cell has defined, as in a kernel
     monkeypatch.setitem(sys.modules, "__main__", module)
     namespace, shown = vars(module), []
@@ -39,4 +54,6 @@ def execute(path, monkeypatch, **parameters):
             shown.append(getattr(value, "data", value))
         if "parameters" in cell.metadata.get("tags", []):
             namespace.update(parameters)
+        if "figure" in cell.metadata.get("mystnb", {}) and not set(parameters) & {"methods", "readings"}:
+            assert undrawn(cell.metadata.mystnb.figure.caption, texts[-1]) == [], (path.name, cell.id)
     return [one for one in shown if isinstance(one, str)]

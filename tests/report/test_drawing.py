@@ -2,6 +2,7 @@
 
 import io
 
+import cells
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -250,3 +251,12 @@ def test_the_first_eight_lines_of_a_panel_can_be_told_apart():
     styles = [(style["color"], style["linestyle"]) for style in map(drawing.style, range(8))]
     assert len(set(styles)) == 8
     assert len({colour for colour, _ in styles}) == 8
+
+
+def test_a_caption_that_names_what_is_not_drawn_is_noticed():
+    figure, (axes,) = drawing.panels(1)
+    axes.plot([0, 1], label="CNN-DP-GAN-Polyak")
+    axes.legend()
+    texts = drawing.names_in(figure)
+    assert cells.undrawn("CNN-DP-GAN-Polyak, five seeds.", texts) == []
+    assert cells.undrawn("CNN-DP-GAN-Polyak beside DPGDM.", texts) == ["DPGDM"]
