@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 from companion import CHECKS, MarkdownDirective, all_runs
+from pages import Page
 from sphinx.application import Sphinx
 
 from cnndp.audit.controls import CONTROLS
@@ -30,7 +31,7 @@ def records(root: Path) -> pd.DataFrame:
 
 def page_of(section: str, dataset: str) -> str:
     """Return the document of a section on a dataset, "" where the book has none."""
-    name = f"notebooks/runs/{dataset}/{section}"
+    name = Page(dataset, section).docname
     return f"/{name}" if (ROOT / f"{name}.ipynb").is_file() else ""
 
 

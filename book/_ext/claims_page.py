@@ -16,9 +16,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from companion import all_runs
+from companion import all_runs, choice, put_static
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from pages import Page
 from sphinx.application import Sphinx
 
 from cnndp.papers.kinds import NOISE_FREE
@@ -150,7 +151,7 @@ def place_of(section: str) -> str:
 def page_of(one: Item) -> str:
     """Return the document that shows a claim's runs."""
     section = PAGES.get(one.claim.section, one.claim.section)
-    return f"notebooks/runs/{one.claim.dataset}/{section}"
+    return Page(one.claim.dataset, section).docname
 
 
 def row(one: Item, links: Links, first: bool) -> str:
@@ -206,12 +207,6 @@ def table(listed: Sequence[Item], links: Links) -> str:
     )
 
 
-def choice(name: str, label: str, options: Mapping[str, str], every: str = "all") -> str:
-    """Return a labelled list to choose from, with everything first."""
-    inner = "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in options.items())
-    return f'<label>{label} <select name="{name}"><option value="">{every}</option>{inner}</select></label>'
-
-
 def tools(listed: Sequence[Item]) -> str:
     """Return the filters, the order and the tolerance as a form, which shows itself where JavaScript runs."""
     sections = dict.fromkeys(one.claim.section for one in listed)
@@ -221,11 +216,11 @@ def tools(listed: Sequence[Item]) -> str:
     sorts |= {f"{place} desc": f"{name.lower()}, falling" for place, name in enumerate(SORTED)}
     filters = [
         '<label>Search <input type="search" name="text" autocomplete="off"></label>',
-        choice("paper", "Paper", {name: name for name in dict.fromkeys(one.claim.paper for one in listed)}),
-        choice("section", "Section", {name: place_of(name) for name in sections}),
-        choice("dataset", "Dataset", {name: pretty(name) for name in datasets if name}),
-        choice("now", "Verdict", {name: name for name in VERDICTS if name in found}),
-        choice("sort", "Order", sorts, "of the papers"),
+        choice("paper", "Paper", {"": "all", **{one.claim.paper: one.claim.paper for one in listed}}),
+        choice("section", "Section", {"": "all", **{name: place_of(name) for name in sections}}),
+        choice("dataset", "Dataset", {"": "all", **{name: pretty(name) for name in datasets if name}}),
+        choice("now", "Verdict", {"": "all", **{name: name for name in VERDICTS if name in found}}),
+        choice("sort", "Order", {"": "of the papers", **sorts}),
         '<button type="button" name="all">Show all</button>',
     ]
     slider = (
@@ -321,11 +316,8 @@ def with_files(app: Sphinx, pagename: str, template: str, context: dict[str, Any
 
 def put_datatables(app: Sphinx) -> None:
     """Write DataTables among the static files."""
-    if app.builder.format == "html":
-        bundle = resources.files("itables") / "html" / "dt_bundle.js"
-        folder = Path(app.outdir) / "_static"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / DATATABLES).write_text(as_script(bundle.read_text(encoding="utf-8")), encoding="utf-8")
+    bundle = resources.files("itables") / "html" / "dt_bundle.js"
+    put_static(app, DATATABLES, as_script(bundle.read_text(encoding="utf-8")).encode())
 
 
 def copy_records(app: Sphinx, exception: Exception | None) -> None:

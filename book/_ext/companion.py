@@ -8,7 +8,9 @@
 """
 
 import shlex
+from collections.abc import Mapping
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,24 @@ def measured_role(
         message = inliner.reporter.error(f"measured {text!r}: {error}", line=lineno)
         return [inliner.problematic(rawtext, rawtext, message)], [message]
     return [nodes.inline(text=number, classes=["measured"])], []
+
+
+def choice(name: str, label: str, values: Mapping[str, str]) -> str:
+    """Return a labelled list to choose from as HTML.
+
+    >>> choice("dataset", "Dataset", {"mnist": "MNIST"})
+    '<label>Dataset <select name="dataset"><option value="mnist">MNIST</option></select></label>'
+    """
+    options = "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in values.items())
+    return f'<label>{label} <select name="{name}">{options}</select></label>'
+
+
+def put_static(app: Sphinx, name: str, content: bytes) -> None:
+    """Write a file that a package brings among the static files of the pages."""
+    if app.builder.format == "html":
+        folder = Path(app.outdir) / "_static"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 class MarkdownDirective(Directive):  # type: ignore[misc]  # docutils has no types

@@ -9,15 +9,14 @@ NAME is frontier, thresholds or budget. As a program it prices the grid of the b
 """
 
 import json
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from companion import MarkdownDirective
+from companion import MarkdownDirective, choice, put_static
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from matplotlib import rc_context
@@ -58,16 +57,6 @@ def thresholds() -> Any:
 
 
 # --- controls ---------------------------------------------------------------------------------------------
-
-
-def options(values: Mapping[str, str]) -> str:
-    """Return the options of a list."""
-    return "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in values.items())
-
-
-def choice(name: str, label: str, values: Mapping[str, str]) -> str:
-    """Return a labelled list to choose from."""
-    return f'<label>{label} <select name="{name}">{options(values)}</select></label>'
 
 
 def boxes(name: str, label: str) -> str:
@@ -282,11 +271,7 @@ def with_files(app: Sphinx, pagename: str, template: str, context: dict[str, Any
 
 def put_plotly(app: Sphinx) -> None:
     """Copy plotly.js, as plotly packs it, among the static files."""
-    if app.builder.format == "html":
-        folder = Path(app.outdir) / "_static"
-        folder.mkdir(parents=True, exist_ok=True)
-        with resources.as_file(resources.files("plotly") / "package_data" / PLOTLY) as source:
-            shutil.copyfile(source, folder / PLOTLY)
+    put_static(app, PLOTLY, (resources.files("plotly") / "package_data" / PLOTLY).read_bytes())
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -14,13 +14,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import yaml
+from companion import runs_of
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
 from cnndp.papers.sections.plan import SECTIONS
-from cnndp.report import findings, numbers
+from cnndp.report import numbers
+from cnndp.runs import store
 from cnndp.runs.estimate import duration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,7 +131,7 @@ def effort(page: Page) -> str:
     """Return how long a page takes: from the records, and trained anew."""
     if page.section not in SECTIONS or page.dataset not in SECTIONS[page.section].datasets:
         return "Nothing to train: seconds."
-    runs = findings.runs_of(page.section, page.dataset)
+    runs = runs_of(page.section, page.dataset, store.default_root())
     seconds = float(runs["seconds"].sum())
     return f"From its {len(runs)} records: seconds. Trained anew: {duration(seconds)} on one CPU core."
 

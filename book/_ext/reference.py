@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import papermill
 from companion import MarkdownDirective
+from pages import SHARED, Page
 from sphinx.application import Sphinx
 
 from cnndp.checks import one_of, type_names
@@ -224,13 +225,9 @@ def takers(found: list[str]) -> str:
 
 def linked(notebook: str) -> str:
     """Return the name of a notebook as a link to the first of its pages in the book."""
-    folders = ("shared", *DATASETS)
-    pages = [
-        page for folder in folders if (page := ROOT / "notebooks" / "runs" / folder / f"{notebook}.ipynb").exists()
-    ]
-    if not pages:
-        return f"`{notebook}`"
-    return f"{{doc}}`{notebook} </{pages[0].relative_to(ROOT).with_suffix('').as_posix()}>`"
+    names = (Page(folder, notebook).docname for folder in (SHARED, *DATASETS))
+    page = next((name for name in names if (ROOT / f"{name}.ipynb").exists()), None)
+    return f"{{doc}}`{notebook} </{page}>`" if page else f"`{notebook}`"
 
 
 def section_options() -> str:

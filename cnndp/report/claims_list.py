@@ -7,7 +7,6 @@ is decided here alone: the page only compares its slider with `Item.least`.
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -15,13 +14,11 @@ import pandas as pd
 from cnndp.papers.claims import STATED, Stated
 from cnndp.papers.kinds import BEST, NOISE_FREE, NOT_TESTABLE, WORST
 from cnndp.report import verdicts
-from cnndp.report.intervals import FEWEST, paired_interval
+from cnndp.report.intervals import FEWEST
 from cnndp.report.numbers import interval
-from cnndp.report.verdicts import BASELINES, NOT_REPRODUCED, NOT_RUN, REPRODUCED
+from cnndp.report.verdicts import BASELINES, NOT_REPRODUCED, NOT_RUN, POINTS, REPRODUCED, Gap
 
 LEVELS = tuple(tenth / 10 for tenth in range(101))  # tolerances, in points
-SLACK = 1e-9  # room for the rounding of 97.68 - 96.68, as in `verdicts.verdict`
-NUMBERS = ("%", "points")  # units that a tolerance in points is about
 
 
 class Item(NamedTuple):
@@ -43,20 +40,6 @@ class Item(NamedTuple):
     digests: tuple[str, ...]
 
 
-class Gap(NamedTuple):
-    """A neighbouring difference of an ordering: two labels, and the better minus the worse by seed, in points."""
-
-    worse: str
-    better: str
-    pairs: list[float]
-
-    @property
-    def shows(self) -> bool:
-        """Return whether its 95 % interval lies above 0, as `verdicts.is_above` asks."""
-        found = paired_interval(self.pairs)
-        return found is not None and len(self.pairs) >= FEWEST and found[0] > 0
-
-
 def items(runs: pd.DataFrame, *, stated: Sequence[Stated] = STATED) -> list[Item]:
     """Return each claim that is compared with runs, once, in the order of the papers.
 
@@ -71,23 +54,14 @@ def items(runs: pd.DataFrame, *, stated: Sequence[Stated] = STATED) -> list[Item
 
 def item(claim: Stated, row: dict[str, Any], runs: pd.DataFrame) -> Item:
     """Return one claim with what the page says of it."""
-    own = own_runs(claim, runs)
+    own = verdicts.own_runs(claim, runs)
     return Item(claim, row, reason(claim, row, own), least(row), digests(claim, own))
-
-
-def own_runs(claim: Stated, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that a claim is compared with, of all readings, as `verdicts.compare` takes them."""
-    mine = runs[(runs["section"] == claim.section) & (runs["beside"] == "")]
-    mine = mine[mine["dataset"] == claim.dataset] if claim.dataset else mine
-    return mine.assign(epsilon=mine["exact_epsilon"].fillna(mine["rdp_epsilon"]))
 
 
 def deciding(claim: Stated, own: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the runs of the reading that decides, and those that hold the runs without noise."""
-    rebuilt, printed = (own[own["reading"] == name] for name in ("reconstructed", "printed"))
-    complete = all(map(len, verdicts.values_of(claim, rebuilt, rebuilt).values()))
-    mine = rebuilt if complete else printed
-    return mine, mine if (mine["method"] == "cnn").any() else rebuilt
+    parts = verdicts.by_reading(own)
+    return parts[verdicts.deciding(verdicts.values_of(claim, *parts["reconstructed"]))]
 
 
 def digests(claim: Stated, own: pd.DataFrame) -> tuple[str, ...]:
@@ -149,7 +123,7 @@ def reason_of_number(row: dict[str, Any]) -> str:
     reading, off = read_as(row), deviation(row)
     mean, std = row[f"mean_{reading}"], row[f"std_{reading}"]
     allowed = verdicts.tolerance(row["unit"], std)
-    points = row["unit"] in NUMBERS
+    points = row["unit"] in POINTS
     width = "2 standard deviations" if 2 * std >= allowed else "1 point" if points else "half the second decimal"
     digits = 2 if points else 3
     start = "As printed, " if reading == "printed" else ""
@@ -160,14 +134,7 @@ def reason_of_number(row: dict[str, Any]) -> str:
 
 def gaps(claim: Stated, own: pd.DataFrame) -> list[Gap]:
     """Return the neighbouring differences of an ordering, in the reading that decides."""
-    mine, references = deciding(claim, own)
-    values = verdicts.values_of(claim, mine, references)
-    sign = -1 if claim.against == NOISE_FREE else 1  # the smaller loss is the better one
-    labels = claim.value if isinstance(claim.value, tuple) else ()
-    return [
-        Gap(worse, better, (sign * (values[better] - values[worse])).dropna().tolist())
-        for worse, better in pairwise(labels)
-    ]
+    return verdicts.gaps(claim, verdicts.values_of(claim, *deciding(claim, own)))
 
 
 def reason_of_order(claim: Stated, found: Sequence[Gap]) -> str:
@@ -205,21 +172,12 @@ def missing(claim: Stated, own: pd.DataFrame) -> str:
 # --- other tolerances -------------------------------------------------------------------------------------
 
 
-def is_within(off: float, tolerance: float) -> bool:
-    """Return whether a mean that is `off` by so many points counts as reproduced at a tolerance in points.
-
-    >>> is_within(97.68 - 96.68, 1.0), is_within(-1.01, 1.0)
-    (True, False)
-    """
-    return abs(off) <= tolerance + SLACK
-
-
 def least(row: dict[str, Any]) -> float | None:
     """Return the smallest of `LEVELS` at which a number counts as reproduced, as `Item.least` says."""
     off = deviation(row)
-    if row["unit"] not in NUMBERS or row["verdict"] not in (REPRODUCED, NOT_REPRODUCED) or math.isnan(off):
+    if row["unit"] not in POINTS or row["verdict"] not in (REPRODUCED, NOT_REPRODUCED) or math.isnan(off):
         return None
-    return next((level for level in LEVELS if is_within(off, level)), math.inf)
+    return next((level for level in LEVELS if verdicts.is_within(off, level)), math.inf)
 
 
 def verdict_at(one: Item, tolerance: float | None) -> str:

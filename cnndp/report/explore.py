@@ -128,13 +128,17 @@ def thresholds() -> dict[str, Any]:
 
 def readings_of(dataset: str) -> dict[str, list[dict[str, Any]]]:
     """Return the cells of each reading of Fig. 10 on a dataset, without readings that have no runs."""
+    sections = dict.fromkeys(section for section, _, _ in READINGS.values())
+    stored = {section: experiment.stored(findings.study_of(section, dataset)) for section in sections}
+    frames_of = {
+        section: (frames.history(results), frames.frame(results)) for section, results in stored.items() if results
+    }
     found = {}
     for name, (section, method, reading) in READINGS.items():
-        history = frames.history(experiment.stored(findings.study_of(section, dataset)))
-        if len(history) == 0:
+        if section not in frames_of:
             continue
+        history, finals = frames_of[section]
         chosen = history[(history["name"] == method) & (history["reading"] == reading)]
-        finals = findings.runs_of(section, dataset)
         found[name] = [
             cell(float(threshold), float(budget), part, finals.loc[part["run"].unique()])
             for (threshold, budget), part in chosen.groupby(["max_step", "budget"])

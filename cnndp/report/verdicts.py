@@ -5,7 +5,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -18,6 +18,8 @@ READINGS = ("printed", "reconstructed", "private")
 BASELINES = ("DPGDM", "DP-SGD", "CDP")
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not yet run"
 TOO_FEW = "too few seeds"
+POINTS = ("%", "points")  # units that a tolerance in points is about
+SLACK = 1e-9  # room for the rounding of 97.68 - 96.68
 ALWAYS = (
     "train_accuracy",
     "test_accuracy",
@@ -105,15 +107,32 @@ def values_of(claim: Stated, runs: pd.DataFrame, references: pd.DataFrame) -> Va
     return {"": ours}
 
 
-def is_above(worse: pd.Series, better: pd.Series) -> bool | None:
-    """Tell whether `better` is above `worse`, both by seed.
+class Gap(NamedTuple):
+    """A neighbouring difference of an ordering: two labels, and the better minus the worse by seed, in points."""
 
-    It is when the 95 % interval of the mean paired difference lies above 0, which chance alone does in one of 40 cases.
-    Seeds that only one side has are left out; fewer than five pairs decide nothing, and return None.
-    """
-    pairs = (better - worse).dropna().tolist()
-    found = paired_interval(pairs)
-    return None if found is None or len(pairs) < FEWEST else found[0] > 0
+    worse: str
+    better: str
+    pairs: list[float]
+
+    @property
+    def shows(self) -> bool | None:
+        """Tell whether the better one is above.
+
+        It is when the 95 % interval of the mean lies above 0, which chance alone does in one of 40 cases; fewer than
+        five pairs decide nothing, and return None.
+        """
+        found = paired_interval(self.pairs)
+        return None if found is None or len(self.pairs) < FEWEST else found[0] > 0
+
+
+def gaps(claim: Stated, values: Values) -> list[Gap]:
+    """Return the neighbouring differences of an ordering; seeds that only one side has are left out."""
+    sign = -1 if claim.against == NOISE_FREE else 1  # the smaller loss is the better one
+    labels = claim.value if isinstance(claim.value, tuple) else ()
+    return [
+        Gap(worse, better, (sign * (values[better] - values[worse])).dropna().tolist())
+        for worse, better in pairwise(labels)
+    ]
 
 
 def tolerance(unit: str, std: float) -> float:
@@ -122,7 +141,16 @@ def tolerance(unit: str, std: float) -> float:
     >>> tolerance("%", 0.2), tolerance("%", 2.0), tolerance("epsilon", math.nan)
     (1.0, 4.0, 0.005)
     """
-    return max(1.0 if unit in ("%", "points") else 0.005, 0.0 if math.isnan(std) else 2 * std)
+    return max(1.0 if unit in POINTS else 0.005, 0.0 if math.isnan(std) else 2 * std)
+
+
+def is_within(off: float, allowed: float) -> bool:
+    """Return whether a mean that is `off` by so much counts as reproduced.
+
+    >>> is_within(97.68 - 96.68, 1.0), is_within(-1.01, 1.0)
+    (True, False)
+    """
+    return abs(off) <= allowed + SLACK
 
 
 def verdict(claim: Stated, values: Values) -> str:
@@ -132,15 +160,13 @@ def verdict(claim: Stated, values: Values) -> str:
     if any(found.empty for found in values.values()):
         return NOT_RUN
     if isinstance(claim.value, tuple):
-        sign = -1 if claim.against == NOISE_FREE else 1  # the smaller loss is the better one
-        steps = [is_above(sign * values[worse], sign * values[better]) for worse, better in pairwise(claim.value)]
+        steps = [gap.shows for gap in gaps(claim, values)]
         if None in steps:
             return TOO_FEW
         # Each neighbouring difference must show by itself, so that there are several does not make it easier.
         return REPRODUCED if all(steps) else NOT_REPRODUCED
     mean, std = values[""].mean(), values[""].std()
-    close = abs(claim.value - mean) <= tolerance(claim.unit, std) + 1e-9  # room for the rounding of 97.68 - 96.68
-    return REPRODUCED if close else NOT_REPRODUCED
+    return REPRODUCED if is_within(claim.value - mean, tolerance(claim.unit, std)) else NOT_REPRODUCED
 
 
 def stopped(claim: Stated, runs: pd.DataFrame) -> str:
@@ -164,17 +190,33 @@ def describe(values: Values) -> str:
     return f"{mean:.2f} (n={count})" if math.isnan(std) else f"{mean:.2f} ± {std:.2f} (n={count})"
 
 
-def row(claim: Stated, runs: pd.DataFrame) -> dict[str, Any]:
-    """Return the row of `compare` for one claim, from all runs of its section."""
-    own = runs[runs["dataset"] == claim.dataset] if claim.dataset else runs
-    by_reading = {reading: own[own["reading"] == reading] for reading in READINGS}
-    reference = by_reading["reconstructed"]
-    measured = {
-        reading: values_of(claim, mine, mine if (mine["method"] == "cnn").any() else reference)
-        for reading, mine in by_reading.items()
+def own_runs(claim: Stated, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that a claim is compared with, of all readings; those that only stand beside are left out."""
+    own = runs[(runs["section"] == claim.section) & (runs["beside"] == "")]
+    own = own[own["dataset"] == claim.dataset] if claim.dataset else own
+    # P2's epsilon is answered with the exact one where a run has a guarantee, not with what its accountant printed.
+    return own.assign(epsilon=own["exact_epsilon"].fillna(own["rdp_epsilon"]))
+
+
+def by_reading(own: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """Return the runs of each reading, and those that hold its runs without noise: `reconstructed` lends its own."""
+    parts = {reading: own[own["reading"] == reading] for reading in READINGS}
+    return {
+        reading: (mine, mine if (mine["method"] == "cnn").any() else parts["reconstructed"])
+        for reading, mine in parts.items()
     }
-    complete = all(len(found) for found in measured["reconstructed"].values())
-    found = verdict(claim, measured["reconstructed" if complete else "printed"])
+
+
+def deciding(rebuilt: Values) -> str:
+    """Return the reading that decides: `reconstructed` where it has runs, else `printed`."""
+    return "reconstructed" if all(map(len, rebuilt.values())) else "printed"
+
+
+def row(claim: Stated, own: pd.DataFrame) -> dict[str, Any]:
+    """Return the row of `compare` for one claim, from its `own_runs`."""
+    parts = by_reading(own)
+    measured = {reading: values_of(claim, *part) for reading, part in parts.items()}
+    found = verdict(claim, measured[deciding(measured["reconstructed"])])
     if found == NOT_RUN and claim.column not in ("", *ALWAYS) and len(selected(own, claim.where)):
         found = NOT_TESTABLE  # a number that a run need not have
     stated = " < ".join(claim.value) if isinstance(claim.value, tuple) else float(claim.value)
@@ -187,7 +229,7 @@ def row(claim: Stated, runs: pd.DataFrame) -> dict[str, Any]:
     return {
         **{name: getattr(claim, name) for name in OF_CLAIM},
         "paper": stated,
-        **{name: text + (stopped(claim, by_reading[name]) if text else "") for name, text in described.items()},
+        **{name: text + (stopped(claim, parts[name][0]) if text else "") for name, text in described.items()},
         **numbers,
         "difference": math.nan if isinstance(stated, str) else numbers["mean_reconstructed"] - stated,
         "verdict": found,
@@ -213,9 +255,7 @@ def compare(runs: pd.DataFrame, *, stated: Sequence[Stated] = STATED) -> pd.Data
     ['inconsistent with its source', 'inconsistent within the paper', 'not testable', 'not yet run']
     """
     tested = [claim for claim in stated if claim.kind == "claim" and claim.section]
-    # P2's epsilon is answered with the exact one where a run has a guarantee, not with what its accountant printed.
-    own = runs[runs["beside"] == ""].assign(epsilon=runs["exact_epsilon"].fillna(runs["rdp_epsilon"]))
-    return pd.DataFrame([row(claim, own[own["section"] == claim.section]) for claim in tested], columns=COLUMNS)
+    return pd.DataFrame([row(claim, own_runs(claim, runs)) for claim in tested], columns=COLUMNS)
 
 
 def as_markdown(verdicts: pd.DataFrame) -> str:

@@ -247,6 +247,7 @@ def plan(section: str, options: Options) -> list[Run]:
     for reading in options.readings or ():
         one_of(READINGS, readings=reading)
     size = size_of(section, options)
+    check_grids(section, options.grids)
     check_changes(section, options, size)
     runs = [
         run_of(section, entry, own_config(entry.config, options, seed), len(size.num_steps) > 1)
@@ -349,7 +350,6 @@ def run_of(section: str, entry: Entry, config: Config, several: bool) -> Run:
 def entries(section: str, options: Options, size: Size) -> list[Entry]:
     """Return the entries of a section, for each of its T; reduced, those as printed have `PRINTED_STEPS` at most."""
     entry, reduced = SECTIONS[section], options.profile == "reduced"
-    check_grids(section, options.grids)
     few = entry.few if reduced or (entry.few_when_small and options.profile == "small") else None
     make = partial(few or entry.make, **dict(options.grids))
     found: dict[Entry, None] = {}

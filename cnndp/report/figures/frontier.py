@@ -14,8 +14,6 @@ from cnndp.report.tables import table
 MARKERS = ("s", "^", "D", "v")
 TICKS: tuple[float, ...] = (99.5, 99, 98, 95, 90, 80, 60, 40, 20)  # these first, then what has room between them
 TICKS += (98.5, 97, 96, 94, 92, 88, 85, 70, 50, 30, 10)
-
-
 GAP = 3.5  # points of a line whose epsilons are further apart than by this factor are not joined
 
 
@@ -101,9 +99,7 @@ def frontier(runs: pd.DataFrame, dataset: str) -> Figure:
         points, look = by_epsilon(group), style(index)
         joined = broken(points)
         axes.plot(joined["epsilon"], joined["mean"], marker="o", label=f"here: {line}", **look)
-        axes.errorbar(
-            points["epsilon"], points["mean"], points["std"], fmt="none", capsize=3, color=style(index)["color"]
-        )
+        axes.errorbar(points["epsilon"], points["mean"], points["std"], fmt="none", capsize=3, color=look["color"])
         ticks += [epsilon for epsilon in points["epsilon"] if all(abs(epsilon / tick - 1) > 0.1 for tick in ticks)]
     names = list(dict.fromkeys((one.who, one.model) for one in anchors_of(dataset)))
     for index, (who, model) in enumerate(names):

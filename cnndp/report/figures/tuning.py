@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cnndp.papers.sections.labels import sized
@@ -49,10 +50,7 @@ def by_rate(runs: pd.DataFrame) -> Figure:
         for line, group in lines.groupby("line", sort=False):
             look, means = method_style(line, "", names.index(line)), group.groupby("rate")["test_accuracy"].mean()
             axis.plot(means.index, means, label=line, **look, ms=5)
-            stopped = means[means.index.isin(group.loc[group["status"] == "diverged", "rate"])]
-            for rate, accuracy in stopped.items():
-                cross(axis, rate, accuracy, look["color"])
-            axis.plot(means.idxmax(), means.max(), "o", mfc="none", color=look["color"], markersize=11)
+            mark(axis, group, means, look["color"], ring=11)
         axis.set(xscale="log", xlabel="rate or cap (log)", title=title, ylim=limits)
         axis.grid(axis="x", which="minor", visible=False)
     axes[0].set_ylabel("accuracy on validation images (%)")
@@ -66,6 +64,21 @@ def by_rate(runs: pd.DataFrame) -> Figure:
         frameon=False,
     )
     return figure
+
+
+def mark(axis: Axes, group: pd.DataFrame, means: pd.Series, colour: str, ring: float) -> None:
+    """Put a cross where a run diverged, and a ring around the best rate.
+
+    Args:
+        axis: where the line is drawn.
+        group: the runs of the line.
+        means: their mean accuracy by rate.
+        colour: of the line.
+        ring: its size.
+    """
+    for rate in group.loc[group["status"] == "diverged", "rate"].unique():
+        cross(axis, rate, means[rate], colour)
+    axis.plot(means.idxmax(), means.max(), "o", mfc="none", color=colour, markersize=ring)
 
 
 def limits_of(finals: pd.Series) -> tuple[float, float]:
@@ -93,9 +106,7 @@ def apart(shown: pd.DataFrame, names: list[str]) -> Figure:
                 continue
             means, colour = group.groupby("rate")["test_accuracy"].mean(), COLOURS[index]
             axis.plot(means.index, means, LINES[index % len(LINES)], marker=".", color=colour, label=frame)
-            for rate in group.loc[group["status"] == "diverged", "rate"].unique():
-                cross(axis, rate, means[rate], colour)
-            axis.plot(means.idxmax(), means.max(), "o", mfc="none", color=colour, markersize=10)
+            mark(axis, group, means, colour, ring=10)
         axis.set(xscale="log", ylim=limits_of(shown["test_accuracy"]))
         axis.set_title(name, fontsize=11)
         axis.grid(axis="x", which="minor", visible=False)
