@@ -6,6 +6,7 @@ from torch import nn
 
 from cnndp.data import datasets
 from cnndp.data.datasets import pixels
+from cnndp.report import findings
 from cnndp.training.gradients import flatten
 from cnndp.training.models import build
 
@@ -15,6 +16,14 @@ torch.set_num_threads(1)  # the tensors are small: threads that wait for each ot
 @pytest.fixture(scope="session")
 def digits():
     return datasets.load("digits")
+
+
+@pytest.fixture(scope="session")
+def all_runs():
+    """Return every run that the book shows, from the records of the repository; they take seconds to read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CNNDP_RESULTS", raising=False)
+        return findings.all_runs()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import json
 import types
 import typing
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Self
 
 from cnndp.checks import at_least, below_one, non_negative, one_of, positive, type_names
@@ -139,7 +139,7 @@ class Config:
         check_clamp(self.initial_scale, self.min_scale)
         below_one(momentum=self.momentum)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Return 12 hexadecimal digits: the identity of a run.
 
@@ -160,7 +160,7 @@ class Config:
         types_of = hints()
         return {
             name: float(value) if _is_float(types_of[name]) and value is not None else value
-            for name, value in dataclasses.asdict(self).items()
+            for name, value in self._fields().items()
         }
 
     @classmethod
@@ -173,7 +173,11 @@ class Config:
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, checked again."""
-        return type(self).from_dict({**dataclasses.asdict(self), **changes})
+        return type(self).from_dict({**self._fields(), **changes})
+
+    def _fields(self) -> dict[str, Any]:
+        """Return the fields as they are; `dataclasses.asdict` would copy each of thousands of values a page."""
+        return {name: getattr(self, name) for name in hints()}
 
 
 @cache

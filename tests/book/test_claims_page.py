@@ -12,8 +12,10 @@ from bs4 import BeautifulSoup
 from scripts import ROOT, load
 from seen import DESK, PAPER, PHONE, cut, in_both_lights, opened, wider
 
-from cnndp.report import claims_list, findings
+from cnndp.report import claims_list
 from cnndp.runs import store
+
+pytestmark = pytest.mark.xdist_group("all runs")
 
 chromium = load("book/chromium.py")
 STATIC = ROOT / "book" / "_static"
@@ -28,8 +30,8 @@ INLINE = 150_000  # bytes of HTML that a page may have
 
 
 @pytest.fixture(scope="module")
-def listed():
-    return claims_list.items(findings.all_runs())
+def listed(all_runs):
+    return claims_list.items(all_runs)
 
 
 @pytest.fixture(scope="module")

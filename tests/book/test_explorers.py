@@ -13,6 +13,8 @@ from seen import DESK, in_both_lights, opened, wider
 
 from cnndp.report import explore
 
+pytestmark = pytest.mark.xdist_group("explorers")  # one worker makes the pages
+
 chromium = load("book/chromium.py")
 STATIC = ROOT / "book" / "_static"
 THEME = resources.files(pydata_sphinx_theme) / "theme" / "pydata_sphinx_theme" / "static" / "styles"

@@ -204,6 +204,9 @@ def test_a_damaged_manifest_is_refused(tmp_path):
 # Pages
 
 
+ONE_PAGE = pytest.mark.xdist_group("an executed page")  # one worker executes it
+
+
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     """Return a source notebook with a printed number and a picture, executed by the book's own runner."""
@@ -254,6 +257,7 @@ def noticed_on_page(executed, tmp_path, forge):
     return found
 
 
+@ONE_PAGE
 @pytest.mark.parametrize(
     ("forge", "noticed"),
     [
@@ -330,10 +334,11 @@ def test_a_reason_that_no_number_needs_is_noticed(prose, monkeypatch):
 def test_a_number_in_the_card_of_the_readme_is_noticed():
     readme = scripts.load("book/readme.py")
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme.fill(text, readme.card()) == text
+    card = readme.card()
+    assert readme.fill(text, card) == text
     forged = text.replace("98.91", "99.91", 1)
     assert forged != text
-    assert readme.fill(forged, readme.card()) == text
+    assert readme.fill(forged, card) == text
 
 
 def test_a_tuned_rate_is_noticed(tmp_path, monkeypatch):

@@ -9,16 +9,18 @@ import pytest
 from rows import REFERENCE, run, runs, seeds
 
 from cnndp.papers.claims import STATED, claims
-from cnndp.report import claims_list, findings, verdicts
+from cnndp.report import claims_list, verdicts
 from cnndp.report.intervals import paired_interval
+
+pytestmark = pytest.mark.xdist_group("all runs")
 
 LABELS = {"section": "fig07_ablation", "dataset": "mnist", "num_steps": 600}
 METHODS = {"CNN": "cnn_noisy", "CNN-DP": "cnn_dp", "CNN-DP-GAN": "cnn_dp_gan"}
 
 
 @pytest.fixture(scope="module")
-def stored():
-    return findings.all_runs()
+def stored(all_runs):
+    return all_runs
 
 
 @pytest.fixture(scope="module")

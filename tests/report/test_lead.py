@@ -8,12 +8,14 @@ from vector import COLOURS, INK, svg
 from cnndp.report import findings, verdicts
 from cnndp.report.figures import lead
 
+pytestmark = pytest.mark.xdist_group("all runs")
+
 INKS = {name: "#111111" for name in lead.MARKS}
 
 
 @pytest.fixture(scope="module")
-def runs():
-    return findings.all_runs()
+def runs(all_runs):
+    return all_runs
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from cnndp.report.figures import drawing, norms
 from cnndp.runs import experiment, frames
 from cnndp.training.models import num_params
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("norms")]  # one worker makes the runs
 
 
 @pytest.fixture(scope="module")
