@@ -18,7 +18,7 @@ WITHOUT_PAGES := --ignore tests/browser
 # One thread a process: the tensors of most tests are small, and threads that wait for each other cost more than they give.
 ONE := OMP_NUM_THREADS=1 CNNDP_PROGRESS=/dev/null
 
-.PHONY: bench book browser check-chromium quick test lint notebooks html pdf paper clean check-python
+.PHONY: bench book browser check-chromium quick replays test lint notebooks html pdf paper clean check-python
 
 book: notebooks html
 
@@ -43,12 +43,15 @@ test: $(READY) check-chromium
 	$(BIN)/python -m cnndp data
 	$(ONE) $(PYTEST) --nbval notebooks/runs -n $(JOBS) --dist loadscope
 	$(ONE) $(PYTEST) -n $(JOBS) --dist loadgroup $(WITHOUT_PAGES) --doctest-modules cnndp tests
-	$(ONE) $(BIN)/python -m cnndp replay --cover --jobs $(JOBS)
-	$(ONE) $(BIN)/python -m cnndp replay --full --draw 120 --jobs $(JOBS)
-	$(MAKE) html
+	$(MAKE) -j 2 --output-sync=recurse replays html
 	$(MAKE) browser
 	$(BIN)/python book/readme.py
 	git diff --exit-code -- notebooks/runs README.md _toc.yml codecheck.yml
+
+# One record of every kind for some steps, and a sample, drawn by commit, to the end.
+replays: $(READY)
+	$(ONE) $(BIN)/python -m cnndp replay --cover --jobs $(JOBS)
+	$(ONE) $(BIN)/python -m cnndp replay --full --draw 60 --jobs $(JOBS)
 
 browser: $(READY) check-chromium
 	$(ONE) $(PYTEST) -n $(JOBS) tests/browser

@@ -37,7 +37,11 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+# One process has all of a section, whose runs its tests share.
+ALL = [pytest.param(section, marks=pytest.mark.xdist_group(f"subsets of {section}")) for section in SECTIONS]
+
+
+@pytest.mark.parametrize("section", ALL)
 @pytest.mark.parametrize(("name", "given"), CASES, ids=[name for name, _ in CASES])
 def test_a_notebook_takes_every_choice(place, monkeypatch, capsys, section, name, given):
     if section in LONG and name not in ("T = 2", "dp_sgd"):

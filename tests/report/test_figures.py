@@ -9,13 +9,12 @@ from torch import nn
 
 from cnndp.papers import claims
 from cnndp.papers.sections.p1 import BUDGETS, THRESHOLDS
-from cnndp.papers.sections.plan import SECTIONS
 from cnndp.report import numbers, pairs, tables
 from cnndp.report.figures import diagrams, drawing, p1, p2
 from cnndp.runs import experiment, frames
 from cnndp.training import models
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("figures")]  # one worker makes the runs
 
 PNG = b"\x89PNG"
 
@@ -223,13 +222,3 @@ def test_the_layers_of_a_network_have_its_parameters_and_shapes(name, shape, tot
     assert isinstance(model, nn.Sequential)
     texts = [text.get_text() for text in diagrams.network(model, shape).axes[0].texts]
     assert " x ".join(map(str, shape)) in texts
-
-
-@pytest.mark.parametrize("section", SECTIONS)
-def test_every_section_runs_on_digits_in_a_few_steps(section, tmp_path):
-    """A dozen runs of each, spread over its labels."""
-    study = experiment.prepare(section, dataset="digits", num_steps=4, seeds=[0], batch_size=20)
-    some = study.runs[:: 1 + len(study.runs) // 12]
-    results = experiment.run(study._replace(root=tmp_path, runs=some))
-    assert len(results) == len(some) > 0
-    assert all(result.record["status"] in ("finished", "diverged") for result in results)

@@ -335,7 +335,8 @@ def of_the_book():
     return study, stored(study)
 
 
-@pytest.mark.parametrize("bug", [halved, one_step_late, the_same_batch_every_step, the_draw_of_step_20_from_then_on])
+@pytest.mark.xdist_group("live check of a page")
+@pytest.mark.parametrize("bug", [halved, the_draw_of_step_20_from_then_on])
 def test_the_live_check_of_a_page_notices_a_planted_bug(of_the_book, monkeypatch, bug):
     bug(monkeypatch)
     line = live_check(*of_the_book, name="CNN-DP-GAN", reading="reconstructed")
