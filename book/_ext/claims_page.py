@@ -22,12 +22,11 @@ from docutils.parsers.rst import Directive
 from pages import Page
 from sphinx.application import Sphinx
 
-from cnndp.papers.kinds import NOISE_FREE
 from cnndp.report import claims_list
 from cnndp.report.claims_list import Item
 from cnndp.report.findings import VERDICTS
 from cnndp.report.numbers import pretty
-from cnndp.report.verdicts import NOT_REPRODUCED, READINGS, REPRODUCED
+from cnndp.report.verdicts import NOT_REPRODUCED, READINGS, REPRODUCED, in_order
 from cnndp.runs import store
 
 PLACES = {  # sections that claims name, as a reader knows them
@@ -92,13 +91,9 @@ def known(number: float) -> object:
 
 
 def stated(one: Item) -> str:
-    """Return what the paper states, as HTML; an ordering of losses from the least to the most.
-
-    The least loss is the best, so that it reads as the claim does: "loses less".
-    """
+    """Return what the paper states, as HTML; an ordering from the smallest number to the largest."""
     if isinstance(one.claim.value, tuple):
-        names = one.claim.value[:: -1 if one.claim.against == NOISE_FREE else 1]
-        return "&nbsp;&lt;<br>".join(map(escape, names))
+        return "&nbsp;&lt;<br>".join(map(escape, in_order(one.claim)))
     value = f"{one.claim.value:g}" if isinstance(one.claim.value, int | float) else str(one.claim.value)
     return escape(value) + UNITS.get(one.claim.unit, f" {escape(one.claim.unit)}")
 

@@ -212,6 +212,19 @@ def deciding(rebuilt: Values) -> str:
     return "reconstructed" if all(map(len, rebuilt.values())) else "printed"
 
 
+def in_order(claim: Stated) -> tuple[str, ...]:
+    """Return the labels of an ordering from the smallest number to the largest, as "<" joins them.
+
+    The claim lists them from the worst to the best, and of losses the smallest is the best. () for a single number.
+
+    >>> from cnndp.papers.claims import claims
+    >>> [in_order(claim) for claim in claims("fig08_loss") if "loses less than CDP" in claim.what]
+    [('CNN-DP-GAN', 'CDP'), ('CNN-DP-GAN', 'CDP')]
+    """
+    labels = claim.value if isinstance(claim.value, tuple) else ()
+    return labels[::-1] if claim.against == NOISE_FREE else labels
+
+
 def row(claim: Stated, own: pd.DataFrame) -> dict[str, Any]:
     """Return the row of `compare` for one claim, from its `own_runs`."""
     parts = by_reading(own)
@@ -219,7 +232,7 @@ def row(claim: Stated, own: pd.DataFrame) -> dict[str, Any]:
     found = verdict(claim, measured[deciding(measured["reconstructed"])])
     if found == NOT_RUN and claim.column not in ("", *ALWAYS) and len(selected(own, claim.where)):
         found = NOT_TESTABLE  # a number that a run need not have
-    stated = " < ".join(claim.value) if isinstance(claim.value, tuple) else float(claim.value)
+    stated = " < ".join(in_order(claim)) if isinstance(claim.value, tuple) else float(claim.value)
     described = {name: describe(values) for name, values in measured.items()}
     numbers: dict[str, Any] = {}
     for reading, values in measured.items():

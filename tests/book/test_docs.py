@@ -25,6 +25,24 @@ MAX_INIT_LINES = 10  # of the docstring of a room
 MAX_CODE_LINES = 2800  # of the small module: equations, privacy and training
 SMALL = ("equations.", "privacy.", "training.")
 
+HARD_WORDS = {  # of the glossary, as pages write them
+    "CDP": r"CDP",
+    "DPGDM": r"DPGDM",
+    "Polyak step": r"Polyak steps?",
+    "budget": r"budgets?",
+    "cap": r"cap(s|ped|ping)?",
+    "clip": r"clip(s|ped|ping)?",
+    "de-bias": r"de-bias(es|ed|ing)?",
+    "ledger": r"ledgers?",
+    "nominal": r"nominal",
+    "numerical epsilon": r"numerical",
+    "reading": r"readings?",
+    "record": r"records?",
+    "seed": r"seeds?",
+    "sensitivity": r"sensitivity",
+}
+READ_FIRST = ("index", "method", "departures", "private", "how_it_is_built", "rerun", "your_data", "tuned", "status")
+
 
 # --- what the sources say ---------------------------------------------------------------------------------
 
@@ -61,6 +79,36 @@ def equation_table() -> list[tuple[int, str, str]]:
         assert match, f"unreadable row in book/equations.md: {line}"
         rows.append((int(match[1]), match[2], match[3]))
     return rows
+
+
+def prose_of(page: str) -> str:
+    """Return the text of a page of the book, with code, formulas, headings and all roles but `term` blanked."""
+    text = (BOOK / f"{page}.md").read_text(encoding="utf-8")
+    parts = (
+        r"(?P<term>\{term\}`[^`]*`)",
+        r"^(?P<fence>`{3,}|:::+|\$\$).*?^(?P=fence)$",
+        r"^#[^\n]*",
+        r"\$[^$]*\$",
+        r"(\{[\w:-]+\})?`[^`]*`",
+    )
+    pattern = re.compile("|".join(parts), re.MULTILINE | re.DOTALL)
+    return pattern.sub(lambda found: found["term"] or " " * len(found[0]), text)
+
+
+def links_to_glossary(text: str) -> dict[str, re.Match[str]]:
+    """Return the first link to each term: {term}`cap` and {term}`capped <cap>` lead to one."""
+    found: dict[str, re.Match[str]] = {}
+    for link in re.finditer(r"\{term\}`([^`<]*?)(?:\s*<([^`]*)>)?`", text):
+        found.setdefault(" ".join((link[2] or link[1]).split()), link)
+    return found
+
+
+def unlinked_words(text: str) -> list[str]:
+    """Return the hard words that a text uses before it links them to the glossary, or without."""
+    linked = {term: link.start() for term, link in links_to_glossary(text).items()}
+    bare = re.sub(r"\{term\}`[^`]*`", lambda link: " " * len(link[0]), text)
+    uses = {term: re.search(rf"(?<![\w-]){word}(?![\w-])", bare, re.IGNORECASE) for term, word in HARD_WORDS.items()}
+    return [term for term, use in uses.items() if use and use.start() < linked.get(term, len(text))]
 
 
 def code_lines(module: str) -> int:
@@ -195,6 +243,36 @@ def test_diagram_stands_alone() -> None:
     assert drawing.count("://") == 1  # the namespace
     sizes = [int(size) for size in re.findall(r'font-size="(\d+)"', drawing)]
     assert min(sizes) >= 14
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("A {term}`cap` on the step; with a cap it is slow.", []),
+        ("A step that is {term}`capped\n<cap>` is slow.", []),
+        ("With a cap it is slow; a {term}`cap` is a bound.", ["cap"]),
+        ("Seeds are kept in records.", ["record", "seed"]),
+        ("A {term}`record` has a seed and a {term}`digest`.", ["seed"]),
+        ("Recorded capacity, de-clipped.", []),  # other words
+    ],
+)
+def test_a_word_before_its_link_is_noticed(text: str, words: list[str]) -> None:
+    assert unlinked_words(text) == words
+
+
+def test_hard_words_are_entries_of_the_glossary() -> None:
+    entries = set(re.findall(r"^(\w.*)$", (BOOK / "glossary.md").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert set(HARD_WORDS) <= entries
+
+
+@pytest.mark.parametrize("page", READ_FIRST)
+def test_hard_words_are_linked_where_a_page_uses_them_first(page: str) -> None:
+    text = prose_of(page)
+    assert unlinked_words(text) == []
+    links = {term: link for term, link in links_to_glossary(text).items() if term in HARD_WORDS}
+    assert links, f"book/{page}.md links no word: is it read at all?"
+    for term, link in links.items():
+        assert unlinked_words(text.replace(link[0], link[1])) == [term]
 
 
 # --- docstrings and shape ---------------------------------------------------------------------------------
