@@ -41,7 +41,10 @@ HARD_WORDS = {  # of the glossary, as pages write them
     "seed": r"seeds?",
     "sensitivity": r"sensitivity",
 }
-READ_FIRST = ("index", "method", "departures", "private", "how_it_is_built", "rerun", "your_data", "tuned", "status")
+READ_FIRST = (
+    *("index", "method", "departures", "private", "how_it_is_built", "rerun", "your_data", "tuned", "status"),
+    *("results", "claims", "checked", "explore_budget", "explore_frontier", "explore_thresholds"),
+)
 
 
 # --- what the sources say ---------------------------------------------------------------------------------
