@@ -5,6 +5,10 @@ import math
 from collections.abc import Iterable
 
 
+class Refusal(Exception):
+    """What was asked for cannot be done; the text names what stands in the way and the remedy."""
+
+
 def positive(**values: float) -> None:
     """Raise `ValueError` unless every value is a finite number above 0.
 

@@ -11,6 +11,7 @@ from typing import Any
 import platformdirs
 from filelock import BaseFileLock, FileLock
 
+from cnndp.checks import Refusal
 from cnndp.training.config import Config
 
 Record = dict[str, Any]
@@ -19,7 +20,7 @@ OWN = "own"  # folder of what a user has measured beside what the book shows
 LOCKS = ".locks"  # folder in the store, no part of it
 
 
-class RecordError(Exception):
+class RecordError(Refusal):
     """A record that cannot be trusted or written; the message names the file and the remedy."""
 
 

@@ -11,6 +11,7 @@ from cnndp.papers.sections import cifar10, equal, labels, p1, p2, private, survi
 from cnndp.papers.sections import frontier as front
 from cnndp.papers.sections.entries import Entry, Facts
 from cnndp.papers.sections.p1 import NOISE_FACTOR, NUM_TRAIN
+from cnndp.papers.sections.profiles import PROFILES
 from cnndp.training.batches import sampling_prob_for, steps_per_epoch
 from cnndp.training.config import READINGS, Config
 
@@ -189,7 +190,6 @@ SECTIONS: dict[str, Section] = {
     ),
     "private_p2": Section(private.private_p2, Size((720, 4800), THREE), datasets=p2.DATASETS, label=labels.valid),
 }
-PROFILES = ("small", "reduced", "paper")
 IN_BOOK = {"cifar10": "reduced"}  # the size at which the book shows a dataset; "paper" where none is named
 FULL = ("cifar10_tuning", "frontier")  # but these are shown at "paper" size on every dataset
 SMALL = Size((60,), (0,))
