@@ -200,7 +200,7 @@ def replay_command(
     from cnndp.runs import provenance, replay, store
 
     # Every record is verified, chosen or not.
-    stored = [(path, store.load(path)) for path in records] or list(store.load_all(store.default_root()))
+    stored = [(path, store.load_run(path)) for path in records or store.paths_in(store.default_root())]
     if not records:
         stored = [(path, record) for path, record in stored if "not_replayable" not in record]
     if cover:

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import platformdirs
 
+from cnndp.checks import expanded
 from cnndp.data.formats import IDX_FILES, Arrays, FetchError, read_idx_folder, read_png_folder
 
 CONNECTION_TIMEOUT = 10.0  # seconds without an answer or a byte
@@ -94,7 +95,7 @@ CIFAR_ARCHIVE = "cifar-10-python.tar.gz"
 def cache_folder() -> Path:
     """The folder of the cached datasets: `$CNNDP_DATA` when set, else the user's cache folder."""
     chosen = os.environ.get("CNNDP_DATA")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("cnndp")
+    return expanded(CNNDP_DATA=chosen) if chosen else platformdirs.user_cache_path("cnndp")
 
 
 def fetch(name: str, *, folder: Path | None = None) -> Path:
@@ -118,17 +119,20 @@ def fetch(name: str, *, folder: Path | None = None) -> Path:
 def fetch_arrays(name: str, *, folder: Path | None = None, download: bool = True) -> Arrays:
     """What `fetch` caches, as arrays. With `download=False`: no network, and nothing cached is removed."""
     _check_name(name)
-    path = cache_file(name, folder)
+    path, damaged = cache_file(name, folder), ""
     if path.is_file():
         try:
             return read_cache(name, path)
         except FetchError as error:
             if not download:
                 raise FetchError(f"{error}; delete the file, then load again with download=True") from None
-            _say(f"{error}; removed, fetching it again")
-            path.unlink(missing_ok=True)
+            _say(f"{error}; fetching it again, and only what verifies takes its place")
+            damaged = f"{error}\n"
     online = download and os.environ.get("CNNDP_OFFLINE", "") in ("", "0")
-    arrays = first_that_verifies(name, path.parent, sources(name, path.parent, online=online), online=online)
+    try:
+        arrays = first_that_verifies(name, path.parent, sources(name, path.parent, online=online), online=online)
+    except FetchError as error:
+        raise FetchError(f"{damaged}{error}") from None
     write_cache(path, arrays)
     return arrays
 
@@ -167,8 +171,10 @@ def write_cache(path: Path, arrays: Arrays) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except BaseException as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         _refuse_full_disk(error, path.parent)
+        _refuse_read_only(error, path.parent)
         raise
 
 
@@ -362,8 +368,10 @@ def _scratch(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-", ignore_cleanup_errors=True)
-    except PermissionError as error:
-        raise FetchError(f"cannot write to {folder} ({error}); set CNNDP_DATA to another folder") from error
+    except OSError as error:
+        _refuse_full_disk(error, folder)
+        _refuse_read_only(error, folder)
+        raise
     with scratch as path:
         yield Path(path)
 
@@ -385,6 +393,11 @@ def _refuse_full_disk(error: BaseException, folder: Path) -> None:
             f"the disk of {folder} is full ({error.strerror}); nothing partial was kept: free about 1 GB "
             "there or set CNNDP_DATA to a folder on another disk"
         ) from error
+
+
+def _refuse_read_only(error: BaseException, folder: Path) -> None:
+    if isinstance(error, OSError):
+        raise FetchError(f"cannot write to {folder} ({error.strerror}); set CNNDP_DATA to another folder") from error
 
 
 def _reason(error: BaseException) -> str:

@@ -214,7 +214,7 @@ def pick_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.zeros(1, device=chosen)
+        torch.zeros(1, device=chosen).item()  # "meta" makes tensors, and has no numbers in them
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device={device!r} cannot be used ({reason}); pass 'auto', 'cpu' or 'cuda'") from None
@@ -313,6 +313,8 @@ def sweep(
                     records[config.digest] = again
                     bar.update(config.num_steps)
                     continue
+                path = store.find(root, config) or store.path_for(root, section, config)
+                store.make_room(path)
                 part = data_of(config)
                 if part not in loaded:
                     loaded = {part: load_images(config)}  # one kind of data in memory at a time
@@ -331,7 +333,6 @@ def sweep(
                     bar.write(f"interrupted: {done}; run the same again to go on from there", file=bar.fp)
                     raise
                 bar.update(config.num_steps - record["final"]["last_step"])  # a diverged run ends early
-                path = store.find(root, config) or store.path_for(root, section, config)
                 store.save(record, path, refresh=refresh)
                 records[config.digest] = store.load(path)
     return [records[config.digest] for config in configs]
@@ -357,6 +358,8 @@ def in_turn(configs: Sequence[Config], root: Path) -> Generator[Config]:
         except Timeout:
             waiting.append((config, lock))
             continue
+        except OSError as error:
+            raise store.unwritable(Path(lock.lock_file), error) from error
         try:
             yield config
         finally:

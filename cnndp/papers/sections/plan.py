@@ -14,6 +14,7 @@ from cnndp.papers.sections.p1 import NOISE_FACTOR, NUM_TRAIN
 from cnndp.papers.sections.profiles import PROFILES
 from cnndp.training.batches import sampling_prob_for, steps_per_epoch
 from cnndp.training.config import READINGS, Config
+from cnndp.training.models import check_channels
 
 __all__ = ["NOISE_FACTOR", "PROFILES", "SECTIONS", "NoRuns", "Options", "Run", "plan"]
 
@@ -276,6 +277,7 @@ def own_config(config: Config, options: Options, seed: int) -> Config:
         values = {"activation": "tanh", "init": "uniform", **values}
     elif options.colour and config.model in GREY:
         values = {"model": "cifar_cnn", "activation": "relu", **values}
+    check_channels(values.get("model", config.model), 3 if options.colour or options.dataset == "cifar10" else 1)
     known = split_sizes(options.dataset, config.split)
     if options.num_train is not None:
         num_train = int(0.9 * options.num_train) if config.split.endswith("validation") else options.num_train
