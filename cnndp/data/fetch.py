@@ -84,8 +84,6 @@ PACKAGES = {
 }
 
 TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}
-
-
 CIFAR_ARCHIVE = "cifar-10-python.tar.gz"
 
 
@@ -119,7 +117,7 @@ def fetch(name: str, *, folder: Path | None = None) -> Path:
 def fetch_arrays(name: str, *, folder: Path | None = None, download: bool = True) -> Arrays:
     """What `fetch` caches, as arrays. With `download=False`: no network, and nothing cached is removed."""
     _check_name(name)
-    path, damaged = cache_file(name, folder), ""
+    path = cache_file(name, folder)
     if path.is_file():
         try:
             return read_cache(name, path)
@@ -127,12 +125,8 @@ def fetch_arrays(name: str, *, folder: Path | None = None, download: bool = True
             if not download:
                 raise FetchError(f"{error}; delete the file, then load again with download=True") from None
             _say(f"{error}; fetching it again, and only what verifies takes its place")
-            damaged = f"{error}\n"
     online = download and os.environ.get("CNNDP_OFFLINE", "") in ("", "0")
-    try:
-        arrays = first_that_verifies(name, path.parent, sources(name, path.parent, online=online), online=online)
-    except FetchError as error:
-        raise FetchError(f"{damaged}{error}") from None
+    arrays = first_that_verifies(name, path.parent, sources(name, path.parent, online=online), online=online)
     write_cache(path, arrays)
     return arrays
 
@@ -173,8 +167,8 @@ def write_cache(path: Path, arrays: Arrays) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        _refuse_full_disk(error, path.parent)
-        _refuse_read_only(error, path.parent)
+        if isinstance(error, OSError):
+            raise _unwritable(error, path.parent) from error
         raise
 
 
@@ -352,9 +346,6 @@ def _run(command: list[str], folder: Path, timeout: float = PACKAGE_TIMEOUT) -> 
         raise FetchError(f"{Path(command[0]).stem} ended with code {done.returncode}: {said}")
 
 
-# Small helpers
-
-
 def _check_name(name: str) -> None:
     if name == "digits":
         raise ValueError("name='digits' needs no fetching: it is part of scikit-learn; use load('digits')")
@@ -369,9 +360,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-", ignore_cleanup_errors=True)
     except OSError as error:
-        _refuse_full_disk(error, folder)
-        _refuse_read_only(error, folder)
-        raise
+        raise _unwritable(error, folder) from error
     with scratch as path:
         yield Path(path)
 
@@ -395,9 +384,9 @@ def _refuse_full_disk(error: BaseException, folder: Path) -> None:
         ) from error
 
 
-def _refuse_read_only(error: BaseException, folder: Path) -> None:
-    if isinstance(error, OSError):
-        raise FetchError(f"cannot write to {folder} ({error.strerror}); set CNNDP_DATA to another folder") from error
+def _unwritable(error: OSError, folder: Path) -> FetchError:
+    _refuse_full_disk(error, folder)
+    return FetchError(f"cannot write to {folder} ({error.strerror}); set CNNDP_DATA to another folder")
 
 
 def _reason(error: BaseException) -> str:
