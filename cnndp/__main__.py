@@ -9,6 +9,7 @@ import multiprocessing
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -303,15 +304,14 @@ def seal_command(check: bool) -> None:
 @click.option("--profile", default="paper", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 def status_command(datasets: str, profile: str) -> None:
     """Show what is recorded and what is missing, and on which device it was made."""
-    from cnndp.papers.sections.plan import SECTIONS
+    from cnndp.papers.sections.plan import SECTIONS, NoRuns
     from cnndp.runs import experiment
 
-    rows = [
-        row
-        for name in datasets.split(",")
-        for section in SECTIONS
-        for row in experiment.status(experiment.prepare(section, dataset=name, profile=profile))
-    ]
+    rows: list[dict[str, Any]] = []
+    for name in datasets.split(","):
+        for section in SECTIONS:
+            with suppress(NoRuns):
+                rows += experiment.status(experiment.prepare(section, dataset=name, profile=profile))
     click.echo(status_table(rows).to_string(index=False))
 
 
@@ -349,7 +349,7 @@ def parse(parameters: tuple[str, ...]) -> dict[str, Any]:
             raise ValueError(f"-p {parameter!r} is no KEY=VALUE; write for example -p num_steps=120")
         try:
             parsed[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # all that a literal can be wrong in
             parsed[key] = text
     return parsed
 

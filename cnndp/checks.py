@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -58,6 +59,23 @@ def below_one(**values: float) -> None:
     for name, value in values.items():
         if not 0 <= value < 1:
             raise ValueError(f"{name}={value!r} must lie in [0, 1); the baselines use 0.9, plain SGD 0")
+
+
+def file_name(**values: str) -> None:
+    """Raise `ValueError` unless every value can be part of a file's name, and of no other folder than it is put in.
+
+    >>> file_name(method="../mine")
+    Traceback (most recent call last):
+        ...
+    ValueError: method='../mine' becomes part of a file's name; pass letters, digits and . _ + - alone, at most 100, the
+        first a letter or digit
+    """
+    for name, value in values.items():
+        if not re.fullmatch(r"\w[\w.+-]{0,99}", value):
+            raise ValueError(
+                f"{name}={value!r} becomes part of a file's name; pass letters, digits and . _ + - alone, at most 100, "
+                "the first a letter or digit"
+            )
 
 
 def expanded(**path: str) -> Path:

@@ -195,7 +195,8 @@ def sampled_losses(whole: Callable[[Values], Values], reach: float, sampling_pro
 
 def _discrete(delta: Callable[[Values], Values], least: float, most: float, interval: float) -> Any:
     first, last = floor(least / interval), ceil(most / interval)
-    deltas = delta(interval * np.arange(first, last + 1, dtype=np.float64))
+    # The difference of two numbers near the least float can come out below 0, which dp-accounting refuses.
+    deltas = np.maximum(delta(interval * np.arange(first, last + 1, dtype=np.float64)), 0.0)
     return pld_pmf.create_pmf_pessimistic_connect_dots_fixed_gap(interval, first, last, deltas)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Self
 
-from cnndp.checks import at_least, below_one, non_negative, one_of, positive, type_names, within
+from cnndp.checks import at_least, below_one, file_name, non_negative, one_of, positive, type_names, within
 from cnndp.data.datasets import SPLITS
 from cnndp.equations.losses import LOSSES
 from cnndp.equations.noise import MECHANISMS, check_clamp
@@ -130,6 +130,7 @@ class Config:
             _check_type(name, getattr(self, name), hint)
         for name, choices in CHOICES.items():
             one_of(choices, **{name: getattr(self, name)})
+        file_name(method=self.method, dataset=self.dataset)
         if not rules.is_own(self.model):
             one_of(MODELS, model=self.model)
         at_least(1, num_steps=self.num_steps, batch_size=self.batch_size)

@@ -82,7 +82,7 @@ def plan_holds(changed):
         assert 0.99 * made.target_epsilon <= made.check().epsilon <= made.target_epsilon
 
 
-@some(15)
+@some(8)
 @given(
     changed=st.fixed_dictionaries(
         {},
