@@ -5,7 +5,7 @@ import re
 import traceback
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 import cnndp
 from cnndp.checks import Refusal
@@ -39,12 +39,16 @@ def check_sentence(text):
     assert "Traceback" not in text
 
 
-def some(count):
-    """Return the settings of a property: `count` inputs, or a multiple of it in a full run, then never the same."""
+def some(count, *, shrink=True):
+    """Return the settings of a property: `count` inputs, or a multiple of it in a full run, then never the same.
+
+    Without `shrink` the first bad input is shown as it is: where each takes long, looking for a smaller one takes minutes.
+    """
     return settings(
         max_examples=count * FULL,
         derandomize=FULL == 1,
         deadline=None,
         database=None,
+        phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if shrink else [])],
         suppress_health_check=list(HealthCheck),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from cnndp import progress
@@ -20,8 +21,9 @@ from cnndp.data.formats import FetchError
 from cnndp.papers.presets import preset
 from cnndp.privacy.accounting import exact_epsilon
 from cnndp.privacy.ledger import Release
-from cnndp.runs import experiment, seal, store
+from cnndp.runs import experiment, seal, store, verify
 from cnndp.runs.estimate import duration
+from cnndp.runs.recording import make_record
 from cnndp.runs.store import RecordError
 from cnndp.training.config import Config
 from cnndp.training.intended import intended
@@ -81,6 +83,17 @@ def test_a_private_run_that_could_not_be_priced_is_not_trained(few):
     config = preset("dp_sgd", "private", "digits", num_steps=100_000, batch_size=8, **known)
     with pytest.raises(ValueError, match=r"noise_multiplier=0.001 in 100,000 releases"):
         train(config, few, on_step=lambda step: pytest.fail("trained"))
+
+
+def test_a_run_whose_batches_a_reader_has_made_poisson_hangs_together(few):
+    """It is no private reading, its ledger can be priced all the same, and `verify` had called that a fault."""
+    changes = {"sampling": "poisson", "batch_size": 8}
+    config = preset("cdp", "reconstructed", "digits", 2, **changes).replace(dataset="npz-few-0123456789ab")
+    record = make_record(config, few, "fig07_ablation", torch.device("cpu"))
+    assert record["privacy"]["exact_epsilon"] > 0
+    assert verify.problems(record) == {}
+    record["privacy"]["exact_epsilon"] /= 2
+    assert list(verify.problems(record)) == ["price"]
 
 
 # Devices, networks and images
