@@ -42,7 +42,7 @@ def check_sentence(text):
 def some(count, *, shrink=True):
     """Return the settings of a property: `count` inputs, or a multiple of it in a full run, then never the same.
 
-    Without `shrink` the first bad input is shown as it is: where each takes long, looking for a smaller one takes minutes.
+    Without `shrink` the first bad input is shown as it is: where each takes long, a smaller one takes minutes to find.
     """
     return settings(
         max_examples=count * FULL,
