@@ -1,26 +1,28 @@
 """Command line: `python -m cnndp data | run | sweep | audit | replay | tune | verify | seal | status | bench`."""
 
+from __future__ import annotations
+
 import ast
+import errno
 import json
 import multiprocessing
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import pandas as pd
-import torch
 
-from cnndp.bench import cost, scale, timing
-from cnndp.data import datasets
-from cnndp.data.formats import FetchError
-from cnndp.papers import tuned
-from cnndp.papers.sections.plan import PROFILES, SECTIONS, NoRuns
-from cnndp.runs import experiment, provenance, replay, seal, store, tuning, verify
-from cnndp.runs.frames import frame
-from cnndp.runs.store import RecordError
+from cnndp.checks import Refusal
+from cnndp.papers.sections.profiles import PROFILES
+
+# What imports torch is imported by the command that needs it: help, version and a mistyped option answer at once.
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cnndp.runs import experiment, replay
 
 DATASET = click.option("--dataset", default="digits", show_default=True, help="A name, or a path to an .npz.")
 PROFILE = click.option("--profile", default="small", show_default=True, help=f"One of {', '.join(PROFILES)}.")
@@ -36,7 +38,41 @@ SAMPLE_EXAMPLES = 2_560  # that each record of a cover is trained on again: 10 s
 OPTION = {"dataset": "datasets", "profile": "profile", "device": "device"}  # that stand for a parameter
 
 
-@click.group()
+INTERRUPTED = 130  # the exit code that shells give to Ctrl-C
+RESUMED = ("run", "sweep")  # commands that go on where they stopped
+
+
+class Commands(click.Group):
+    """The commands; whatever is refused in one of them ends in one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # a reader such as head has read enough, which click deals with
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            sys.exit(f"error: {place}{error.strerror or error}; check that it is there and what you may do with it")
+        except (ValueError, TypeError, Refusal) as error:
+            sys.exit(f"error: {error}")
+        except KeyboardInterrupt:
+            click.echo(stopped(ctx.invoked_subcommand), err=True)
+            sys.exit(INTERRUPTED)
+
+
+def stopped(command: str | None) -> str:
+    """Return what is said after Ctrl-C.
+
+    >>> stopped("sweep")
+    'interrupted: runs that had ended are stored; run the same command again to go on from there'
+    """
+    if command in RESUMED:
+        return "interrupted: runs that had ended are stored; run the same command again to go on from there"
+    return "interrupted: nothing of this command is kept but what it has reported as written"
+
+
+@click.group(cls=Commands)
 @click.version_option(package_name="cnndp")
 def main() -> None:
     """Run, resume and check the experiments of the book."""
@@ -46,6 +82,8 @@ def main() -> None:
 @click.argument("names", nargs=-1)
 def data_command(names: tuple[str, ...]) -> None:
     """Fetch and verify datasets (all of them without NAMES)."""
+    from cnndp.data import datasets
+
     for name in names or datasets.DATASETS:
         images = datasets.load(name)
         click.echo(f"{name}: {len(images.train_labels)} + {len(images.test_labels)} images, verified")
@@ -60,6 +98,8 @@ def data_command(names: tuple[str, ...]) -> None:
 @PARAMETERS
 def run(section: str, dataset: str, profile: str, device: str, refresh: bool, parameters: tuple[str, ...]) -> None:
     """Run the experiments of SECTION; what is recorded already is not repeated."""
+    from cnndp.runs import experiment
+
     given = parse(parameters)
     if twice := sorted({"dataset", "profile", "device", "refresh"} & given.keys()):
         raise ValueError(f"-p {twice[0]}={given[twice[0]]!r}: run has an option for that; use --{twice[0]}")
@@ -74,6 +114,9 @@ def run(section: str, dataset: str, profile: str, device: str, refresh: bool, pa
 @PARAMETERS
 def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...]) -> None:
     """Run all sections on all DATASETS; interrupt it at will, a second call goes on."""
+    from cnndp.papers.sections.plan import SECTIONS, NoRuns
+    from cnndp.runs import experiment
+
     given = parse(parameters)
     if twice := sorted({"dataset", "profile", "device"} & given.keys()):
         raise ValueError(f"-p {twice[0]}={given[twice[0]]!r}: sweep has an option for that; use --{OPTION[twice[0]]}")
@@ -97,6 +140,11 @@ def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...])
 @BOOK
 def bench(device: str, repeats: int, threads: int | None, of_store: bool, book: bool) -> None:
     """Measure what a private step costs on this machine, beside ordinary SGD and Opacus."""
+    import torch
+
+    from cnndp.bench import cost, scale, timing
+    from cnndp.runs import experiment, store
+
     if of_store:
         click.echo(scale.measure().round(3).to_string(index=False))
         return
@@ -116,9 +164,11 @@ def audit_command(kinds: tuple[str, ...], seeds: int | None, book: bool) -> None
 
     What is found stands beside what the book shows.
     """
+
     if book and seeds is not None:
         raise click.UsageError("--book takes the book's numbers of seeds; leave --seeds out")
-    from cnndp.audit import campaign  # here, since its libraries are slow to import
+    from cnndp.audit import campaign
+    from cnndp.runs import store
 
     for kind in kinds or campaign.KINDS:
         record = campaign.make(kind, seeds)
@@ -148,8 +198,10 @@ def replay_command(
     jobs: int,
 ) -> None:
     """Train RECORDS (all stored ones without RECORDS) again for some steps and compare."""
+    from cnndp.runs import provenance, replay, store
+
     # Every record is verified, chosen or not.
-    stored = [(path, store.load(path)) for path in records] or list(store.load_all(store.default_root()))
+    stored = [(path, store.load_run(path)) for path in records or store.paths_in(store.default_root())]
     if not records:
         stored = [(path, record) for path, record in stored if "not_replayable" not in record]
     if cover:
@@ -182,6 +234,8 @@ def steps_of(config: dict[str, Any], steps: int, *, full: bool, cover: bool) -> 
 
 def replayed(parts: list[list[replay.Task]], dataset: str | None, jobs: int) -> Iterator[tuple[str, str]]:
     """Yield the name and the verdict of every task, part by part, or as parts end in several processes."""
+    from cnndp.runs import replay
+
     if jobs == 1:
         for part in parts:
             yield from replay.replay_part(part, dataset)
@@ -194,6 +248,9 @@ def replayed(parts: list[list[replay.Task]], dataset: str | None, jobs: int) -> 
 @main.command("tune")
 def tune_command() -> None:
     """Choose every rate again from the records of the tuning sections, and write papers/tuned.json."""
+    from cnndp.papers import tuned
+    from cnndp.runs import store, tuning
+
     content = tuning.tune()
     if tuned.FILE.exists() and (lost := tuning.lost(content, tuned.stored())):
         raise click.ClickException(
@@ -209,6 +266,8 @@ def tune_command() -> None:
 @main.command("verify")
 def verify_command() -> None:
     """Check every stored run without training: does each part follow from the others, and is it as sealed?"""
+    from cnndp.runs import seal, store, verify
+
     root, count, failed = store.default_root(), 0, 0
     for name, found in verify.whole_store():
         count, failed = count + 1, failed + bool(found)
@@ -226,6 +285,8 @@ def verify_command() -> None:
 @click.option("--check", is_flag=True, help="Change nothing, and fail when a record is not as it was sealed.")
 def seal_command(check: bool) -> None:
     """Write the manifest of all records, and say which are new or changed."""
+    from cnndp.runs import seal, store
+
     root = store.default_root()
     made = seal.made_from(root)
     found = seal.changes(seal.read(root), made)
@@ -243,17 +304,21 @@ def seal_command(check: bool) -> None:
 @click.option("--profile", default="paper", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 def status_command(datasets: str, profile: str) -> None:
     """Show what is recorded and what is missing, and on which device it was made."""
-    rows = [
-        row
-        for name in datasets.split(",")
-        for section in SECTIONS
-        for row in experiment.status(experiment.prepare(section, dataset=name, profile=profile))
-    ]
+    from cnndp.papers.sections.plan import SECTIONS, NoRuns
+    from cnndp.runs import experiment
+
+    rows: list[dict[str, Any]] = []
+    for name in datasets.split(","):
+        for section in SECTIONS:
+            with suppress(NoRuns):
+                rows += experiment.status(experiment.prepare(section, dataset=name, profile=profile))
     click.echo(status_table(rows).to_string(index=False))
 
 
 def status_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Return one row for each section, dataset and label."""
+    import pandas as pd
+
     grouped = pd.DataFrame(rows).groupby(["section", "dataset", "label"], sort=False)
     return grouped.agg(
         num_steps=("num_steps", "first"),
@@ -265,6 +330,8 @@ def status_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def summary(finished: list[experiment.Result]) -> str:
     """Return a table of final test accuracies: mean, standard deviation and number of seeds of each label."""
+    from cnndp.runs.frames import frame
+
     grouped = frame(finished).groupby(["label", "reading", "num_steps", "status"], sort=False)
     return str(grouped["test_accuracy"].agg(["mean", "std", "count"]).round(2).to_string())
 
@@ -282,13 +349,10 @@ def parse(parameters: tuple[str, ...]) -> dict[str, Any]:
             raise ValueError(f"-p {parameter!r} is no KEY=VALUE; write for example -p num_steps=120")
         try:
             parsed[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # all that a literal can be wrong in
             parsed[key] = text
     return parsed
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, TypeError, RecordError, FetchError) as error:
-        sys.exit(f"error: {error}")
+    main()

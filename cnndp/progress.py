@@ -1,9 +1,10 @@
-"""One progress bar for long work, on the terminal or wherever a runner collects it."""
+"""One progress bar for long work, on the terminal or wherever a runner collects it, and lines beside it."""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,9 @@ def progress_bar(total: int, unit: str) -> Iterator["tqdm[Any]"]:
     finally:
         if target:
             stream.close()
+
+
+@cache
+def say_once(text: str) -> None:
+    """Print a line on stderr, the first time that it is asked for."""
+    print(f"cnndp: {text}", file=sys.stderr)

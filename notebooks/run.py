@@ -116,6 +116,7 @@ def execute(source: Path, target: Path, parameters: Parameters, suffix: str, tit
         except PapermillExecutionError as error:
             raise RunError(f"{source.name} with {parameters} failed: {error.ename}: {error.evalue}") from None
         notebook = strip(nbformat.read(output, as_version=4))
+    forget_place(notebook, str(parameters.get("dataset", "")))
     rename_labels(notebook, suffix)
     add_to_title(notebook, title)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +167,25 @@ def strip(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     return notebook
+
+
+def forget_place(notebook: NotebookNode, dataset: str) -> None:
+    """Leave of the path of a user's own file its name: a page that is passed on does not say where the file lay.
+
+    Args:
+        notebook: an executed one.
+        dataset: as the notebook was given it; a name that is no path has nothing to forget.
+    """
+    name = Path(dataset).name
+    if dataset in ("", name):
+        return
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(dataset, name)
+        for output in cell.get("outputs", []):
+            for holder in (output, output.get("data", {})):
+                for key, text in holder.items():
+                    if isinstance(text, str):
+                        holder[key] = text.replace(dataset, name)
 
 
 def rename_labels(notebook: NotebookNode, suffix: str) -> None:

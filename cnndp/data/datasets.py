@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from cnndp.checks import expanded
 from cnndp.data import files
 from cnndp.data.fetch import cache_folder, fetch_arrays
 
@@ -278,7 +279,7 @@ def _decode(dataset: str, folder: Path | None, download: bool) -> _Decoded:
 
 def _npz_path(dataset: str) -> Path:
     if dataset.lower().endswith(".npz"):
-        return Path(dataset).expanduser()
+        return expanded(dataset=dataset)
     close = difflib.get_close_matches(dataset.lower(), DATASETS, n=1, cutoff=0.4)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise ValueError(

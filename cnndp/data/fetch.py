@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import platformdirs
 
+from cnndp.checks import expanded
 from cnndp.data.formats import IDX_FILES, Arrays, FetchError, read_idx_folder, read_png_folder
 
 CONNECTION_TIMEOUT = 10.0  # seconds without an answer or a byte
@@ -83,8 +84,6 @@ PACKAGES = {
 }
 
 TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}
-
-
 CIFAR_ARCHIVE = "cifar-10-python.tar.gz"
 
 
@@ -94,7 +93,7 @@ CIFAR_ARCHIVE = "cifar-10-python.tar.gz"
 def cache_folder() -> Path:
     """The folder of the cached datasets: `$CNNDP_DATA` when set, else the user's cache folder."""
     chosen = os.environ.get("CNNDP_DATA")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("cnndp")
+    return expanded(CNNDP_DATA=chosen) if chosen else platformdirs.user_cache_path("cnndp")
 
 
 def fetch(name: str, *, folder: Path | None = None) -> Path:
@@ -125,8 +124,7 @@ def fetch_arrays(name: str, *, folder: Path | None = None, download: bool = True
         except FetchError as error:
             if not download:
                 raise FetchError(f"{error}; delete the file, then load again with download=True") from None
-            _say(f"{error}; removed, fetching it again")
-            path.unlink(missing_ok=True)
+            _say(f"{error}; fetching it again, and only what verifies takes its place")
     online = download and os.environ.get("CNNDP_OFFLINE", "") in ("", "0")
     arrays = first_that_verifies(name, path.parent, sources(name, path.parent, online=online), online=online)
     write_cache(path, arrays)
@@ -167,8 +165,10 @@ def write_cache(path: Path, arrays: Arrays) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except BaseException as error:
-        partial.unlink(missing_ok=True)
-        _refuse_full_disk(error, path.parent)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(error, path.parent) from error
         raise
 
 
@@ -346,9 +346,6 @@ def _run(command: list[str], folder: Path, timeout: float = PACKAGE_TIMEOUT) -> 
         raise FetchError(f"{Path(command[0]).stem} ended with code {done.returncode}: {said}")
 
 
-# Small helpers
-
-
 def _check_name(name: str) -> None:
     if name == "digits":
         raise ValueError("name='digits' needs no fetching: it is part of scikit-learn; use load('digits')")
@@ -362,8 +359,8 @@ def _scratch(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-", ignore_cleanup_errors=True)
-    except PermissionError as error:
-        raise FetchError(f"cannot write to {folder} ({error}); set CNNDP_DATA to another folder") from error
+    except OSError as error:
+        raise _unwritable(error, folder) from error
     with scratch as path:
         yield Path(path)
 
@@ -385,6 +382,11 @@ def _refuse_full_disk(error: BaseException, folder: Path) -> None:
             f"the disk of {folder} is full ({error.strerror}); nothing partial was kept: free about 1 GB "
             "there or set CNNDP_DATA to a folder on another disk"
         ) from error
+
+
+def _unwritable(error: OSError, folder: Path) -> FetchError:
+    _refuse_full_disk(error, folder)
+    return FetchError(f"cannot write to {folder} ({error.strerror}); set CNNDP_DATA to another folder")
 
 
 def _reason(error: BaseException) -> str:

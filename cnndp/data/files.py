@@ -29,7 +29,11 @@ def read(path: Path) -> tuple[str, npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
 
 def _read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # such as a name that is too long
+        raise _refusal(path, f"there is no such file ({error.strerror})", "check the path") from error
+    if not there:
         raise _refusal(path, "there is no such file", "check the path; relative ones start at the current folder")
     if not zipfile.is_zipfile(path):
         raise _refusal(path, "the file is damaged or no .npz", "write it with numpy.savez(path, x=x, y=y)")
@@ -38,8 +42,8 @@ def _read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
             missing = [key for key in ("x", "y") if key not in stored]
             arrays = None if missing else (np.asarray(stored["x"]), np.asarray(stored["y"]))
             found = sorted(stored)
-    except OSError:
-        raise
+    except OSError as error:
+        raise _refusal(path, f"the file cannot be read ({error.strerror})", "check what you may do with it") from error
     except Exception as error:  # a damaged zip fails in many ways
         raise _unreadable(path, error) from error
     if arrays is None:
@@ -91,6 +95,17 @@ def _check_labels(path: Path, y: npt.NDArray[Any], count: int) -> None:
         raise _refusal(path, f"y holds the label {y.max()} in {count} images", renumber)
     if len(np.unique(y)) < 2:
         raise _refusal(path, f"y holds only the label {y[0]}", "give images of at least 2 classes")
+
+
+def without_images(y: npt.NDArray[np.int64]) -> list[int]:
+    """Return the classes below the largest label that no image has.
+
+    The network has an output for each of them, which training only lowers, and tables show them with no image.
+
+    >>> without_images(np.array([0, 2, 2, 5]))
+    [1, 3, 4]
+    """
+    return [int(label) for label in np.flatnonzero(np.bincount(y) == 0)]
 
 
 def _refusal(path: Path, problem: str, remedy: str) -> ValueError:

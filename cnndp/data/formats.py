@@ -10,10 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cnndp.checks import Refusal
+
 Bytes = npt.NDArray[np.uint8]
 
 
-class FetchError(RuntimeError):
+class FetchError(Refusal, RuntimeError):
     """A dataset could not be had; the text lists what was tried, why it failed and what to do."""
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from math import inf, isfinite, log, sqrt
+from math import expm1, inf, isfinite, log, log1p, sqrt
 from typing import NamedTuple
 
 from cnndp.checks import below_one, one_of, positive
 from cnndp.equations.budget import budget_for_total, step_epsilon
-from cnndp.privacy.accounting import FEW, FIRST_WIDTH, Spent, check_sampling, price
+from cnndp.privacy.accounting import DELTA, FEW, FIRST_WIDTH, Spent, check_sampling, price
 from cnndp.privacy.composition import bracket, condensed
 from cnndp.privacy.ledger import MECHANISMS, Event, Release, events
 
@@ -106,9 +106,10 @@ def noise_factor(
     """Return the smallest factor on the noise of `steps` with which they and `fixed` meet the target, and the cost.
 
     Raises:
-        ValueError: when `fixed` alone spends the target.
+        ValueError: when `fixed` alone spends the target, or delta lets the steps go without noise.
     """
     positive(target_epsilon=target_epsilon)
+    refuse_without_noise(steps, target_epsilon, delta)
     alone = price(condensed(fixed), delta).epsilon
     if alone >= target_epsilon:
         raise ValueError(
@@ -126,6 +127,26 @@ def noise_factor(
         start, slope = _solve(lambda factor: spend(rough, factor).epsilon, target_epsilon, start, slope)
     factor, _ = _solve(lambda factor: spend(steps, factor).epsilon, target_epsilon, start, slope)
     return factor, spend(steps, factor)
+
+
+def refuse_without_noise(steps: Iterable[Event], target_epsilon: float, delta: float) -> None:
+    """Refuse a delta that is the chance of a record to be in any batch, or more: it would allow steps without noise.
+
+    >>> refuse_without_noise([Event("gaussian", 1.0, 0.5, 2)], target_epsilon=1.0, delta=0.8)
+    Traceback (most recent call last):
+        ...
+    ValueError: delta=0.8 with target_epsilon=1: a record is in any batch with chance 0.75, so no noise at all would
+        meet this; pass a delta far below one over the number of records, for example delta=1e-05
+    """
+    entered = -expm1(
+        sum(event.times * (log1p(-event.sampling_prob) if event.sampling_prob < 1 else -inf) for event in steps)
+    )
+    if delta >= entered:
+        raise ValueError(
+            f"delta={delta:g} with target_epsilon={target_epsilon:g}: a record is in any batch with chance "
+            f"{entered:.4g}, so no noise at all would meet this; pass a delta far below one over the number of records,"
+            f" for example delta={DELTA:g}"
+        )
 
 
 def _span(steps: Sequence[Event]) -> float:

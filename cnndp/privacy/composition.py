@@ -20,6 +20,7 @@ INTERVAL = 1e-4  # of the discretised losses, where affordable
 LEAST_INTERVAL = 1e-7  # below it, rounding errors of the discretisation begin to show
 POINTS = 1e5  # of all discretised events together, under a second of work: a grid need not be finer than FINE
 MOST_POINTS = 4e5  # a few seconds of work: from here on a coarser grid costs accuracy
+MOST_INTERVAL = 500.0  # exp of a step of the grid must be a float
 FINE = 0.1  # interval over rms loss of a step, adds about 0.1 % to epsilon
 LEAST_CUT = 1e-15  # below it, the tail of a convolution is rounding noise
 LOST_MASS = 1e-4  # of delta, cut off the tails of all events together and counted as lost
@@ -124,6 +125,9 @@ def grid(events: Sequence[Event], delta: float) -> Grid:
     The connect-the-dots discretisation adds about a tenth of (interval / rms loss)^2 to epsilon. The interval is 1e-4,
     or a tenth of the rms loss of a step where that is finer (3e-5 for sigma = 15, q = 1/224) or where 1e-4 would be
     slow. However coarse, the result stays an upper bound.
+
+    Raises:
+        ValueError: noise so small, or so much of it, that losses no longer fit a float.
     """
     num_events = sum(event.times for event in events)
     log_mass = log(LOST_MASS * delta / num_events)
@@ -135,6 +139,12 @@ def grid(events: Sequence[Event], delta: float) -> Grid:
     extent = max(sum(loss.largest for _, loss in listed), reach)
     fine = FINE * sqrt(square / num_events)
     interval = max(min(max(INTERVAL, extent / POINTS), fine), extent / MOST_POINTS, LEAST_INTERVAL)
+    if not interval <= MOST_INTERVAL:
+        least = min(event.noise_multiplier for event in events)
+        raise ValueError(
+            f"noise_multiplier={least:.3g} in {num_events:,} releases at delta={delta:g} gives losses that no float "
+            "holds; give more noise, fewer steps or a smaller target_epsilon"
+        )
     return Grid(interval, log_mass)
 
 
@@ -185,7 +195,8 @@ def sampled_losses(whole: Callable[[Values], Values], reach: float, sampling_pro
 
 def _discrete(delta: Callable[[Values], Values], least: float, most: float, interval: float) -> Any:
     first, last = floor(least / interval), ceil(most / interval)
-    deltas = delta(interval * np.arange(first, last + 1, dtype=np.float64))
+    # The difference of two numbers near the least float can come out below 0, which dp-accounting refuses.
+    deltas = np.maximum(delta(interval * np.arange(first, last + 1, dtype=np.float64)), 0.0)
     return pld_pmf.create_pmf_pessimistic_connect_dots_fixed_gap(interval, first, last, deltas)
 
 

@@ -6,6 +6,8 @@ from itertools import groupby
 from math import isfinite, sqrt
 from typing import NamedTuple
 
+from cnndp.checks import within
+
 MECHANISMS = ("laplace", "gaussian")
 
 
@@ -131,6 +133,8 @@ def events(releases: Iterable[Release]) -> tuple[Event, ...]:
     gap = guarantee_gap(listed)
     if gap:
         raise ValueError(f"these releases cannot be accounted for: {gap}")
+    for release in listed:  # beyond, squares of them overflow or vanish
+        within(1e-12, 1e12, noise_multiplier=1 / ratio(release))
     alone = [(release.steps, [release]) for release in listed if release.sampling == "all"]
     return tuple(_event(count, parts) for count, parts in alone + _joint(listed))
 

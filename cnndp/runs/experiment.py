@@ -1,6 +1,6 @@
 """Experiments: turn Configs into records, training only what no record holds."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,10 +9,10 @@ import torch
 from filelock import Timeout
 
 from cnndp.checks import one_of, type_names
-from cnndp.data import datasets, features
+from cnndp.data import datasets, features, files
 from cnndp.data.datasets import Images
 from cnndp.papers.sections.plan import SECTIONS, Options, Run, plan
-from cnndp.progress import progress_bar
+from cnndp.progress import progress_bar, say_once
 from cnndp.runs import store
 from cnndp.runs.estimate import announcement
 from cnndp.runs.recording import make_record
@@ -65,6 +65,7 @@ OWN_PLAN = (
     *("dataset", "model", "target_epsilon", "delta", "epochs", "batch_size"),
     *("clip_norm", "learning_rate", "num_canaries", "seed"),
 )
+PLAIN = (bool, int, float, str, list, tuple, dict, type(None))  # what a parameter can be
 IPYTHON_NAMES = {"In", "Out"}
 
 
@@ -79,7 +80,7 @@ def from_notebook(section: str, namespace: Mapping[str, Any]) -> Experiment:
         ValueError, TypeError: a parameter that does not exist (a misspelt name would otherwise be ignored),
             or a value of the wrong type or out of range; the message names it and the remedy.
     """
-    return prepare(section, **plain_values(namespace))
+    return prepare(section, **plain_values(namespace, [*PARAMETERS, *GRIDS, *TUNING]))
 
 
 def parameters_of(section: str) -> list[str]:
@@ -108,19 +109,26 @@ def check_parameters(namespace: Mapping[str, Any], *known: str) -> dict[str, Any
     Raises:
         ValueError: a name that it does not have; a misspelt one would otherwise be ignored.
     """
-    given = plain_values(namespace)
-    for name in given:
+    given = plain_values(namespace, known)
+    for name, value in given.items():
         one_of(known, parameter=name)
+        if not isinstance(value, PLAIN):
+            raise TypeError(
+                f"parameter {name}={value!r} is of type {type(value).__name__}; pass a number, text or list"
+            )
     return given
 
 
-def plain_values(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a parameters cell has set: the public names of a notebook's `globals()` with plain values."""
-    plain = (bool, int, float, str, list, tuple, dict, type(None))
+def plain_values(namespace: Mapping[str, Any], known: Iterable[str] = ()) -> dict[str, Any]:
+    """Return what a parameters cell has set: the public names of a notebook's `globals()` with plain values.
+
+    A `known` name is in it whatever its value, so that `seeds = range(3)` is refused and not left out.
+    """
+    names = frozenset(known)
     return {
         name: value
         for name, value in namespace.items()
-        if not name.startswith("_") and name not in IPYTHON_NAMES and isinstance(value, plain)
+        if not name.startswith("_") and name not in IPYTHON_NAMES and (name in names or isinstance(value, PLAIN))
     }
 
 
@@ -196,6 +204,9 @@ def identify(source: str) -> tuple[str, int | None, bool]:
     if source in datasets.DATASETS:
         return source, None, False
     images = datasets.load(source)
+    if empty := files.without_images(torch.cat([images.train_labels, images.test_labels]).numpy()):
+        some = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+        say_once(f"dataset={source!r}: no image is of class {some}; the network has an output for each all the same")
     return images.name, len(images.train_labels), images.train_images.shape[1] == 3
 
 
@@ -214,7 +225,7 @@ def pick_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.zeros(1, device=chosen)
+        torch.zeros(1, device=chosen).item()  # "meta" makes tensors, and has no numbers in them
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device={device!r} cannot be used ({reason}); pass 'auto', 'cpu' or 'cuda'") from None
@@ -313,6 +324,8 @@ def sweep(
                     records[config.digest] = again
                     bar.update(config.num_steps)
                     continue
+                path = store.find(root, config) or store.path_for(root, section, config)
+                store.make_room(path)
                 part = data_of(config)
                 if part not in loaded:
                     loaded = {part: load_images(config)}  # one kind of data in memory at a time
@@ -331,7 +344,6 @@ def sweep(
                     bar.write(f"interrupted: {done}; run the same again to go on from there", file=bar.fp)
                     raise
                 bar.update(config.num_steps - record["final"]["last_step"])  # a diverged run ends early
-                path = store.find(root, config) or store.path_for(root, section, config)
                 store.save(record, path, refresh=refresh)
                 records[config.digest] = store.load(path)
     return [records[config.digest] for config in configs]
@@ -357,6 +369,8 @@ def in_turn(configs: Sequence[Config], root: Path) -> Generator[Config]:
         except Timeout:
             waiting.append((config, lock))
             continue
+        except OSError as error:
+            raise store.unwritable(Path(lock.lock_file), error) from error
         try:
             yield config
         finally:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnndp.runs.store import HASH, OWN, Record, RecordError, load, write_atomically
+from cnndp.runs.store import HASH, OWN, REMEDY, Record, RecordError, load, write_atomically
 
 NAME = "MANIFEST.json"
 Entry = dict[str, Any]
@@ -66,7 +66,21 @@ def made_from(root: Path) -> Manifest:
         RecordError: a record that was changed after it was written.
     """
     paths = [path for path in sorted(root.rglob("*.json")) if path.name != NAME and not is_own(path)]
-    return {path.relative_to(root).as_posix(): entry_of(load(path)) for path in paths}
+    return {path.relative_to(root).as_posix(): entry_of(sealed(path)) for path in paths}
+
+
+def sealed(path: Path) -> Record:
+    """Return a record of whatever kind: a run, an audit or a benchmark; each says where it was made.
+
+    Raises:
+        RecordError: as `load`, or a file that does not say where it was made.
+    """
+    record = load(path)
+    made = record.get("provenance")
+    parts = [made, record.get("final", {}), record.get("privacy", {})]
+    if not all(isinstance(part, dict) for part in parts) or not {"commit", "device"} <= parts[0].keys():
+        raise RecordError(f"{path} does not say on which device and from which commit it was made; {REMEDY}")
+    return record
 
 
 def is_own(path: Path) -> bool:
@@ -85,7 +99,9 @@ def read(root: Path) -> Manifest:
         return {}
     try:
         stored: Manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        if not isinstance(stored, dict) or not all(isinstance(entry, dict) for entry in stored.values()):
+            raise ValueError("it is no mapping from files to what is known of them")
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{path} is damaged ({error}); restore it from version control") from None
     return stored
 

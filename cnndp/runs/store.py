@@ -11,22 +11,31 @@ from typing import Any
 import platformdirs
 from filelock import BaseFileLock, FileLock
 
+from cnndp.checks import Refusal, expanded
 from cnndp.training.config import Config
 
 Record = dict[str, Any]
 HASH = "sha256"
 OWN = "own"  # folder of what a user has measured beside what the book shows
+REMEDY = "restore it from version control, or delete it and run the section again"
+# The parts of a record of a run, each of the kind that whatever reads records relies on.
+PARTS = {
+    **dict.fromkeys(("config", "history", "trace", "final", "privacy", "provenance"), dict),
+    **dict.fromkeys(("digest", "section", "status"), str),
+    "ledger": list,
+}
+TEMPORARY = ".tmp"  # what a file that is being written ends in
 LOCKS = ".locks"  # folder in the store, no part of it
 
 
-class RecordError(Exception):
+class RecordError(Refusal):
     """A record that cannot be trusted or written; the message names the file and the remedy."""
 
 
 def default_root() -> Path:
     """Return where records are: $CNNDP_RESULTS, else book/results of the repository, else a user folder."""
     if chosen := os.environ.get("CNNDP_RESULTS"):
-        return Path(chosen)
+        return expanded(CNNDP_RESULTS=chosen)
     book = Path(__file__).resolve().parents[2] / "book"
     return book / "results" if book.is_dir() else platformdirs.user_data_path("cnndp") / "results"
 
@@ -47,13 +56,39 @@ def find(root: Path, config: Config) -> Path | None:
     return next((path for section in sections if (path := section / below).is_file()), None)
 
 
+def make_room(path: Path) -> None:
+    """Make sure, before hours of training, that `path` can be written; the lock of its run must be held.
+
+    What a process left there that was killed while it wrote this very file is removed: nobody else writes it.
+
+    Raises:
+        RecordError: a folder that cannot be made or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.name}.*{TEMPORARY}"):
+            left.unlink(missing_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> RecordError:
+    """Return what is said of a file that the system does not let be written."""
+    return RecordError(
+        f"cannot write {path}: {error.strerror}; free some space or set CNNDP_RESULTS to another folder, then run "
+        "again: finished runs are kept"
+    )
+
+
 def lock_of(root: Path, config: Config) -> BaseFileLock:
     """Return the lock of a run: who trains it holds it, across processes on one store."""
     folder = root / LOCKS
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RecordError(f"cannot write {folder}: {error.strerror}; set CNNDP_RESULTS to another folder") from error
+        raise unwritable(folder, error) from error
     return FileLock(folder / f"{config.digest}.lock")
 
 
@@ -85,16 +120,13 @@ def save(record: Record, path: Path, *, refresh: bool = False) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)
     except OSError as error:
-        raise RecordError(
-            f"cannot write {path}: {error.strerror}; free some space or set CNNDP_RESULTS to another folder, "
-            "then run again: finished runs are kept"
-        ) from error
+        raise unwritable(path, error) from error
     return path
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace `path` by `text` in one step, or leave it as it was."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -113,42 +145,55 @@ def load(path: Path) -> Record:
     Raises:
         RecordError: a file that is missing, no JSON, or changed since it was written.
     """
-    remedy = "restore it from version control, or delete it and run the section again"
     try:
         record: Record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict) or not isinstance(record.get(HASH), str):
-            raise RecordError(f"{path} carries no {HASH}: it is not a record of cnndp; {remedy}")
+            raise RecordError(f"{path} carries no {HASH}: it is not a record of cnndp; {REMEDY}")
         actual = content_hash(record)
     except FileNotFoundError:
-        raise RecordError(f"{path} is missing; {remedy}") from None
+        raise RecordError(f"{path} is missing; {REMEDY}") from None
     except OSError as error:
         raise RecordError(f"{path} cannot be read ({error.strerror}); pass the file of a record") from None
-    except ValueError as error:
-        raise RecordError(f"{path} is damaged ({error}); {remedy}") from None
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path} is damaged ({error}); {REMEDY}") from None
     if record[HASH] != actual:
         raise RecordError(
             f"{path} was changed after it was written: its {HASH} says {record[HASH][:12]}..., "
-            f"its content gives {actual[:12]}...; {remedy}"
+            f"its content gives {actual[:12]}...; {REMEDY}"
         )
     return record
 
 
-def load_run(path: Path, config: Config) -> Record:
-    """Return the record at `path`, which must be that of `config`.
+def load_run(path: Path, config: Config | None = None) -> Record:
+    """Return the record at `path`, which must be a whole one of the run that its name says.
+
+    Args:
+        path: of the file.
+        config: the run that is looked for; None for whichever the name says.
 
     Raises:
-        RecordError: as `load`, or the record of another run under this name.
+        RecordError: as `load`, a part that is missing, or the record of another run under this name.
     """
     record = load(path)
-    if record.get("digest") != config.digest or Config.from_dict(record["config"]) != config:
-        raise RecordError(
-            f"{path} holds the run {record.get('digest')!r}, not {config.digest!r} as its name says; "
-            "restore it from version control, or delete it and run the section again"
-        )
+    for name, kind in PARTS.items():
+        if not isinstance(record.get(name), kind):
+            raise RecordError(f"{path} is no whole record of a run: its {name!r} is {record.get(name)!r}; {REMEDY}")
+    try:
+        held = Config.from_dict(record["config"])
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"{path} holds no run that this code knows ({error}); {REMEDY}") from None
+    wanted = held if config is None else config
+    if held != wanted or record["digest"] != wanted.digest or path.name != path_for(Path(), "", wanted).name:
+        raise RecordError(f"{path} holds the run {record['digest']!r} ({held.digest}), not that of its name; {REMEDY}")
     return record
+
+
+def paths_in(root: Path) -> list[Path]:
+    """Return the files of all runs below `root`, in order."""
+    return sorted(root.glob("*/*/*.json"))
 
 
 def load_all(root: Path) -> Iterator[tuple[Path, Record]]:
     """Yield every record below `root` with its path, in the order of the paths."""
-    for path in sorted(root.glob("*/*/*.json")):
+    for path in paths_in(root):
         yield path, load(path)

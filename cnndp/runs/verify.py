@@ -14,8 +14,9 @@ from functools import lru_cache
 from scipy import stats
 
 from cnndp.data.datasets import split_sizes
+from cnndp.privacy.ledger import guarantee_gap
 from cnndp.runs import store
-from cnndp.runs.recording import repriced, significant
+from cnndp.runs.recording import releases_of, repriced, significant
 from cnndp.runs.replay import each_scale
 from cnndp.runs.store import Record
 from cnndp.training.config import NUMERICS_VERSION, Config
@@ -162,7 +163,8 @@ def nominal_ledger(config: Config, record: Record) -> Iterator[str]:
     nominal, total = privacy["nominal_epsilon"], config.total_epsilon
     if (nominal is None) != (total is None) or (nominal is not None and abs(nominal - (total or 0)) > 1e-6):
         yield f"nominal epsilon {nominal} is not the total of the config, {total}"
-    if privacy["exact_epsilon"] is not None or not privacy["no_guarantee"]:
+    gap = guarantee_gap(releases_of(record["ledger"]))  # none where a reader has asked for Poisson batches, too
+    if (privacy["exact_epsilon"] is None, bool(privacy["no_guarantee"])) != (gap is not None, gap is not None):
         yield "a run without a guarantee has an epsilon, or no reason why it has none"
 
 
@@ -208,9 +210,9 @@ def planned(config: Config, num_train: int) -> Method:
 
 
 def price(record: Record) -> Iterator[str]:
-    """Check that the stored epsilons of a private run are what its ledger costs, and within its target."""
+    """Check that stored epsilons are what the ledger costs, and those of a private run within its target."""
     config, privacy = Config.from_dict(record["config"]), record["privacy"]
-    if config.reading != "private":
+    if config.reading != "private" and privacy["no_guarantee"]:
         return
     again = price_of(json.dumps([record["ledger"], config.delta]))
     for name in PRICES:

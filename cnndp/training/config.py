@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Self
 
-from cnndp.checks import at_least, below_one, non_negative, one_of, positive, type_names
+from cnndp.checks import at_least, below_one, file_name, non_negative, one_of, positive, type_names, within
 from cnndp.data.datasets import SPLITS
 from cnndp.equations.losses import LOSSES
 from cnndp.equations.noise import MECHANISMS, check_clamp
@@ -38,6 +38,22 @@ CHOICES = {  # what a field that is a name may be; `model` may be a user's own, 
     "calibration": ("step", "zcdp"),
     "step": ("fixed", "polyak"),
     "l2_over": ("batch", "train"),
+}
+# Far beyond what any run of the book has, and within what floats, torch and the accountant carry without overflow.
+BOUNDS: dict[str, tuple[float, float]] = {
+    "num_steps": (1, 1e7),
+    "batch_size": (1, 1e7),
+    "seed": (0, 2**62),
+    "split_seed": (0, 2**62),
+    "projection": (1, 20_000),
+    "delta": (1e-10, 1),  # below, rounding errors of composed probabilities are of its size
+    "growth": (1e-3, 1e3),
+    "target_epsilon": (1e-6, 1e6),
+    "noise_multiplier": (1e-3, 1e6),
+    **dict.fromkeys(("total_epsilon", "nominal_sensitivity", "clip_norm", "loss_clip"), (1e-12, 1e12)),
+    **dict.fromkeys(("mean_noise", "moment_noise", "initial_scale", "max_step"), (1e-12, 1e12)),
+    **dict.fromkeys(("min_scale", "decay", "l2_coefficient"), (0, 1e12)),
+    "learning_rate": (0, 1e30),  # a run that diverges is a result
 }
 
 
@@ -114,6 +130,7 @@ class Config:
             _check_type(name, getattr(self, name), hint)
         for name, choices in CHOICES.items():
             one_of(choices, **{name: getattr(self, name)})
+        file_name(method=self.method, dataset=self.dataset)
         if not rules.is_own(self.model):
             one_of(MODELS, model=self.model)
         at_least(1, num_steps=self.num_steps, batch_size=self.batch_size)
@@ -135,6 +152,9 @@ class Config:
         for name in (*optional, "total_epsilon", "noise_multiplier", "target_epsilon"):
             if getattr(self, name) is not None:
                 positive(**{name: getattr(self, name)})
+        for name, bounds in BOUNDS.items():
+            if (value := getattr(self, name)) is not None:
+                within(*bounds, **{name: value})
         rules.check(self)
         check_clamp(self.initial_scale, self.min_scale)
         below_one(momentum=self.momentum)

@@ -1,6 +1,7 @@
 """What a private run intends to release, from its Config alone: the noise that its target allows, and the plan."""
 
 from cnndp.data.preparation import statistics
+from cnndp.privacy.accounting import exact_epsilon
 from cnndp.privacy.calibration import growth_shape
 from cnndp.privacy.ledger import Release
 from cnndp.privacy.plan import Plan, make_plan
@@ -39,6 +40,8 @@ def intended(config: Config, num_train: int) -> Plan | None:
     >>> intended(config, 56_000).check().epsilon <= 1.0
     True
     """
+    if config.noise_multiplier is not None and config.reading == "private":
+        refuse_unpriced(config, num_train)
     if config.target_epsilon is None or config.clip_norm is None:
         return None
     return make_plan(
@@ -52,3 +55,15 @@ def intended(config: Config, num_train: int) -> Plan | None:
         loss_share=config.loss_share if config.loss_clip else 0.0,
         loss_sensitivity=config.loss_clip,
     )
+
+
+def refuse_unpriced(config: Config, num_train: int) -> None:
+    """Refuse, before a private run of a given multiplier is trained, noise that no accountant could price afterwards.
+
+    Raises:
+        ValueError: the multiplier, the number of releases, and what to change.
+    """
+    norm = "l1" if config.mechanism == "laplace" else "l2"
+    prob, multiplier = sampling_prob_for(config.batch_size, num_train), config.noise_multiplier or 0.0
+    steps = Release("gradient", config.mechanism, multiplier, 1.0, "poisson", config.num_steps, prob, 1, norm)
+    exact_epsilon([steps], config.delta)

@@ -80,6 +80,30 @@ MODELS: dict[str, Callable[..., nn.Sequential]] = {
 }
 
 
+INPUT_CHANNELS = {"mnist_cnn": 1, "mnist_cnn_valid": 1, "cifar_cnn": 3}  # that a network's first layer takes
+
+
+def check_channels(model: str, channels: int) -> None:
+    """Refuse images that a network of this module cannot take.
+
+    Args:
+        model: any name; networks that are not in `INPUT_CHANNELS` take what they get.
+        channels: of the images, 1 or 3.
+
+    >>> check_channels("cifar_cnn", 1)
+    Traceback (most recent call last):
+        ...
+    ValueError: model='cifar_cnn' takes images of 3 channels, and these have 1; pass model='mnist_cnn' or
+        'mnist_cnn_valid'
+    """
+    if INPUT_CHANNELS.get(model, channels) != channels:
+        fitting = " or ".join(repr(name) for name, taken in INPUT_CHANNELS.items() if taken == channels)
+        raise ValueError(
+            f"model={model!r} takes images of {INPUT_CHANNELS[model]} channels, and these have {channels}; "
+            f"pass model={fitting}"
+        )
+
+
 def num_params(name: str, num_classes: int = 10) -> int:
     """Return P, the number of parameters of a network.
 

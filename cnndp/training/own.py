@@ -44,7 +44,7 @@ def function_of(model: str) -> Function:
     """
     try:
         function: Function = resolve_name(model)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # a module of a user's own can fail in any way while it is imported
         raise ValueError(
             f"model={model!r} cannot be found ({error}); pass 'package.module:function' of a module that Python finds "
             "from here, for example 'mine:network' for the function network in mine.py"
@@ -52,6 +52,18 @@ def function_of(model: str) -> Function:
     if not callable(function):
         raise ValueError(f"model={model!r} is a {type(function).__name__}; pass a function that returns an nn.Module")
     return function
+
+
+def called(model: str, num_classes: int) -> Any:
+    """Return what a function gives for this many classes."""
+    function = function_of(model)
+    try:
+        return function(num_classes=num_classes)
+    except TypeError as error:
+        raise ValueError(
+            f"model={model!r} cannot be called with num_classes={num_classes} ({error}); let it take this argument "
+            "and no other without a default"
+        ) from None
 
 
 def build(model: str, num_classes: int, generator: Generator) -> nn.Module:
@@ -62,7 +74,7 @@ def build(model: str, num_classes: int, generator: Generator) -> nn.Module:
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = function_of(model)(num_classes=num_classes)
+        network = called(model, num_classes)
     if not isinstance(network, nn.Module):
         raise ValueError(f"model={model!r} returned a {type(network).__name__}; let it return an nn.Module")
     refuse_batch_statistics(network)

@@ -166,6 +166,8 @@ def network_of(
         shape = images.train_images.shape[1:]
         own.check_built(config.model, config.model_shapes, network, shape, images.num_classes)
         return network.to(device)
+    if images.train_images.dim() == 4:  # features have no channels left
+        models.check_channels(config.model, images.train_images.shape[1])
     return models.build(
         config.model,
         num_classes=images.num_classes,

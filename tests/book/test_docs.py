@@ -310,7 +310,7 @@ def test_a_room_says_in_ten_lines_what_it_is_for_and_holds_few_files(room: Path)
 
 def test_tests_have_the_rooms_of_the_package() -> None:
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and list(path.glob("test_*.py"))}
-    assert folders == {room.name for room in ROOMS if room.parent == PACKAGE} | {"book", "browser"}
+    assert folders == {room.name for room in ROOMS if room.parent == PACKAGE} | {"book", "browser", "faults"}
 
 
 def test_the_layers_are_those_of_the_rooms() -> None:

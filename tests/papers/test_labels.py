@@ -9,7 +9,6 @@ from cnndp.papers.sections.entries import rate_of, with_rate
 from cnndp.papers.sections.plan import PROFILES, SECTIONS, Options, plan
 from cnndp.report.numbers import STATED
 
-DATASETS = ("mnist", "fashion_mnist", "cifar10", "digits")
 EVERY_SECTION = pytest.mark.parametrize("section", SECTIONS)
 
 
@@ -19,7 +18,8 @@ def planned(section, dataset, profile):
 
 
 def plans(section):
-    return [planned(section, dataset, profile) for dataset in DATASETS for profile in PROFILES]
+    datasets = dict.fromkeys([*SECTIONS[section].datasets, "mnist", "digits"])
+    return [planned(section, dataset, profile) for dataset in datasets for profile in PROFILES]
 
 
 def kinds(runs, key):

@@ -228,8 +228,9 @@ def test_the_records_that_git_tracks_are_there():
     command = ["git", "-C", str(REPOSITORY), "ls-files", "book/results"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
     assert listed == [] or COMMITTED != []
+    faults = REPOSITORY / "book" / "results" / "faults" / "input.json"
     manifest = REPOSITORY / "book" / "results" / seal.NAME
-    assert {REPOSITORY / name for name in listed} <= {*COMMITTED, *BENCHMARKS, *AUDITS, manifest}
+    assert {REPOSITORY / name for name in listed} <= {*COMMITTED, *BENCHMARKS, *AUDITS, faults, manifest}
 
 
 def test_every_record_is_as_it_was_sealed():

@@ -11,8 +11,10 @@ from cnndp.papers.sections import cifar10, equal, labels, p1, p2, private, survi
 from cnndp.papers.sections import frontier as front
 from cnndp.papers.sections.entries import Entry, Facts
 from cnndp.papers.sections.p1 import NOISE_FACTOR, NUM_TRAIN
+from cnndp.papers.sections.profiles import PROFILES
 from cnndp.training.batches import sampling_prob_for, steps_per_epoch
 from cnndp.training.config import READINGS, Config
+from cnndp.training.models import INPUT_CHANNELS, check_channels
 
 __all__ = ["NOISE_FACTOR", "PROFILES", "SECTIONS", "NoRuns", "Options", "Run", "plan"]
 
@@ -189,7 +191,6 @@ SECTIONS: dict[str, Section] = {
     ),
     "private_p2": Section(private.private_p2, Size((720, 4800), THREE), datasets=p2.DATASETS, label=labels.valid),
 }
-PROFILES = ("small", "reduced", "paper")
 IN_BOOK = {"cifar10": "reduced"}  # the size at which the book shows a dataset; "paper" where none is named
 FULL = ("cifar10_tuning", "frontier")  # but these are shown at "paper" size on every dataset
 SMALL = Size((60,), (0,))
@@ -202,7 +203,7 @@ def book_profile(section: str, dataset: str) -> str:
 
 
 class NoRuns(ValueError):
-    """A choice of methods and readings that leaves nothing to run in a section."""
+    """A choice of dataset, methods and readings that leaves nothing to run in a section."""
 
 
 def size_of(section: str, options: Options) -> Size:
@@ -276,6 +277,13 @@ def own_config(config: Config, options: Options, seed: int) -> Config:
         values = {"activation": "tanh", "init": "uniform", **values}
     elif options.colour and config.model in GREY:
         values = {"model": "cifar_cnn", "activation": "relu", **values}
+    channels = 3 if options.colour or options.dataset == "cifar10" else 1
+    if "model" not in values and INPUT_CHANNELS.get(config.model, channels) != channels:
+        raise NoRuns(
+            f"dataset={options.dataset!r} is in colour and has no run here, where {config.model!r} takes grey images; "
+            "pass a grey one, such as 'mnist'"
+        )
+    check_channels(values.get("model", config.model), channels)
     known = split_sizes(options.dataset, config.split)
     if options.num_train is not None:
         num_train = int(0.9 * options.num_train) if config.split.endswith("validation") else options.num_train
