@@ -67,14 +67,14 @@ def file_name(**values: str) -> None:
     >>> file_name(method="../mine")
     Traceback (most recent call last):
         ...
-    ValueError: method='../mine' becomes part of a file's name; pass letters, digits and . _ + - alone, at most 100, the
-        first a letter or digit
+    ValueError: method='../mine' becomes part of a file's name; pass letters, digits, spaces and . _ + - alone, at most
+        100, the first a letter or digit
     """
     for name, value in values.items():
-        if not re.fullmatch(r"\w[\w.+-]{0,99}", value):
+        if not re.fullmatch(r"\w[\w .+-]{0,99}", value):
             raise ValueError(
-                f"{name}={value!r} becomes part of a file's name; pass letters, digits and . _ + - alone, at most 100, "
-                "the first a letter or digit"
+                f"{name}={value!r} becomes part of a file's name; pass letters, digits, spaces and . _ + - alone, at "
+                "most 100, the first a letter or digit"
             )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -122,13 +123,15 @@ def check_parameters(namespace: Mapping[str, Any], *known: str) -> dict[str, Any
 def plain_values(namespace: Mapping[str, Any], known: Iterable[str] = ()) -> dict[str, Any]:
     """Return what a parameters cell has set: the public names of a notebook's `globals()` with plain values.
 
-    A `known` name is in it whatever its value, so that `seeds = range(3)` is refused and not left out.
+    A `known` name is in it whatever its value, so that `seeds = range(3)` is refused and not left out; an imported
+    module of such a name is no parameter.
     """
     names = frozenset(known)
     return {
         name: value
         for name, value in namespace.items()
-        if not name.startswith("_") and name not in IPYTHON_NAMES and (name in names or isinstance(value, PLAIN))
+        if not name.startswith("_") and name not in IPYTHON_NAMES and not isinstance(value, ModuleType)
+        if name in names or isinstance(value, PLAIN)
     }
 
 

@@ -49,11 +49,11 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "delta": (1e-10, 1),  # below, rounding errors of composed probabilities are of its size
     "growth": (1e-3, 1e3),
     "target_epsilon": (1e-6, 1e6),
-    "noise_multiplier": (1e-3, 1e6),
+    "noise_multiplier": (1e-7, 1e6),  # audits read batches from runs with next to no noise
     **dict.fromkeys(("total_epsilon", "nominal_sensitivity", "clip_norm", "loss_clip"), (1e-12, 1e12)),
     **dict.fromkeys(("mean_noise", "moment_noise", "initial_scale", "max_step"), (1e-12, 1e12)),
     **dict.fromkeys(("min_scale", "decay", "l2_coefficient"), (0, 1e12)),
-    "learning_rate": (0, 1e30),  # a run that diverges is a result
+    "learning_rate": (0, 1e38),  # a run that diverges is a result
 }
 
 
