@@ -62,15 +62,14 @@ def canaries(rows: Sequence[Row]) -> Figure:
         sizes = [*grouped]
         claimed = fmean(row["claimed"] for group in grouped.values() for row in group)
         panel.axhline(claimed, label="numerical ε", **style(0))
-        dots = [(size, row["bound"]) for size in sizes for row in grouped[size] if row["bound"] is not None]
-        lines = {
-            "every guess right, any mechanism": [group[0]["one_run_ceiling"] for group in grouped.values()],
-            "median bound of ideal runs": [group[0]["ceiling"] for group in grouped.values()],
-            "audited bound": [fmean(value for size, value in dots if size == one) for one in sizes],
-        }
-        for index, (label, values) in enumerate(lines.items(), start=1):
-            panel.plot(sizes, values, label=label, **style(index))
-        panel.plot(*zip(*dots, strict=True), ".", color=COLOURS[len(lines)], markersize=5)
+        first = [group[0] for group in grouped.values()]
+        known = {size: [row["bound"] for row in grouped[size] if row["bound"] is not None] for size in sizes}
+        panel.plot(sizes, [row["one_run_ceiling"] for row in first], label="all guesses right", **style(1))
+        panel.plot(sizes, [row["ceiling"] for row in first], label="median bound of ideal runs", **style(2))
+        means = {size: fmean(values) for size, values in known.items() if values}
+        panel.plot(means.keys(), means.values(), label="audited bound", **style(3))
+        for size, values in known.items():
+            panel.plot([size] * len(values), values, ".", color=COLOURS[3], markersize=5)
         panel.set(title=f"{mechanism.capitalize()} noise", xlabel="canaries (log)", xscale="log", ylim=(0, None))
         panel.xaxis.set_major_locator(FixedLocator(sizes))
         panel.xaxis.set_minor_locator(NullLocator())
