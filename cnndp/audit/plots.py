@@ -67,7 +67,7 @@ def canaries(rows: Sequence[Row]) -> Figure:
         panel.plot(sizes, [row["one_run_ceiling"] for row in first], label="all guesses right", **style(1))
         panel.plot(sizes, [row["ceiling"] for row in first], label="median bound of ideal runs", **style(2))
         means = {size: fmean(values) for size, values in known.items() if values}
-        panel.plot(means.keys(), means.values(), label="audited bound", **style(3))
+        panel.plot([*means], [*means.values()], label="audited bound", **style(3))
         for size, values in known.items():
             panel.plot([size] * len(values), values, ".", color=COLOURS[3], markersize=5)
         panel.set(title=f"{mechanism.capitalize()} noise", xlabel="canaries (log)", xscale="log", ylim=(0, None))
