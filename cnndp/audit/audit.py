@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cnndp.audit.bounds import ENOUGH, SIGNIFICANCE, ceiling, judge, library_bounds, loss_guesses, one_run_epsilon
+from cnndp.audit.bounds import ENOUGH, ceiling, judge, library_bounds, loss_guesses, one_run_epsilon
 from cnndp.audit.canaries import Seen, likelihood_score
 from cnndp.audit.controls import (
     AUDIT,
@@ -28,6 +28,7 @@ from cnndp.audit.controls import (
     loss_heights,
 )
 from cnndp.audit.outside import failed, recover
+from cnndp.audit.rates import SIGNIFICANCE
 from cnndp.audit.runs import audited_run, small_network
 from cnndp.data.datasets import Images, pixels
 from cnndp.papers.presets import preset

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import AutoLocator
+from matplotlib.ticker import AutoLocator, FixedLocator, NullLocator
 
 from cnndp.report.figures.drawing import COLOURS, panels, style
 
@@ -16,8 +16,9 @@ def bounds(rows: Sequence[Row]) -> Figure:
     """Draw audited bound, and that of ideal runs, against the numerical epsilon, one panel a mechanism; dots are seeds.
 
     Args:
-        rows: of `audit.audit`, at several epsilons.
+        rows: of `audit.audit`, at several epsilons; those with fewer canaries than most are left out.
     """
+    rows = [row for row in rows if row["num_canaries"] == max(row["num_canaries"] for row in rows)]
     mechanisms = list(dict.fromkeys(row["mechanism"] for row in rows))
     figure, axes = panels(len(mechanisms), sharey=True)
     for panel, mechanism in zip(axes, mechanisms, strict=True):
@@ -38,6 +39,42 @@ def bounds(rows: Sequence[Row]) -> Figure:
                 panel.plot(*zip(*dots, strict=True), ".", color=COLOURS[index], markersize=5)
         panel.set(title=f"{mechanism.capitalize()} noise", xlabel="numerical ε at δ = 1e-5")
         panel.xaxis.set_major_locator(AutoLocator())
+    axes[0].set_ylabel("ε is at least")
+    axes[0].legend(frameon=False, fontsize=9)
+    return figure
+
+
+def canaries(rows: Sequence[Row]) -> Figure:
+    """Draw the audited bound against the number of canaries, with both ceilings, one panel a mechanism; dots are seeds.
+
+    Args:
+        rows: of `audit.audit`; drawn are those at the largest epsilon.
+    """
+    mechanisms = list(dict.fromkeys(row["mechanism"] for row in rows))
+    most = max(row["claimed"] for row in rows)
+    rows = [row for row in rows if row["claimed"] > 0.9 * most]
+    figure, axes = panels(len(mechanisms), sharey=True)
+    for panel, mechanism in zip(axes, mechanisms, strict=True):
+        grouped: dict[int, list[Row]] = {}
+        for row in sorted(rows, key=lambda row: row["num_canaries"]):
+            if row["mechanism"] == mechanism:
+                grouped.setdefault(row["num_canaries"], []).append(row)
+        sizes = [*grouped]
+        claimed = fmean(row["claimed"] for group in grouped.values() for row in group)
+        panel.axhline(claimed, label="numerical ε", **style(0))
+        dots = [(size, row["bound"]) for size in sizes for row in grouped[size] if row["bound"] is not None]
+        lines = {
+            "every guess right, any mechanism": [group[0]["one_run_ceiling"] for group in grouped.values()],
+            "median bound of ideal runs": [group[0]["ceiling"] for group in grouped.values()],
+            "audited bound": [fmean(value for size, value in dots if size == one) for one in sizes],
+        }
+        for index, (label, values) in enumerate(lines.items(), start=1):
+            panel.plot(sizes, values, label=label, **style(index))
+        panel.plot(*zip(*dots, strict=True), ".", color=COLOURS[len(lines)], markersize=5)
+        panel.set(title=f"{mechanism.capitalize()} noise", xlabel="canaries (log)", xscale="log", ylim=(0, None))
+        panel.xaxis.set_major_locator(FixedLocator(sizes))
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.set_xticklabels([f"{size:,}" for size in sizes])
     axes[0].set_ylabel("ε is at least")
     axes[0].legend(frameon=False, fontsize=9)
     return figure

@@ -16,19 +16,17 @@ from cnndp.audit import audit, plots
 from cnndp.audit.bounds import (
     ceiling,
     curve_bound,
-    guess,
     judge,
     library_bounds,
     loss_guesses,
-    lower_limit,
     one_run_epsilon,
     refuted,
     scores_of,
-    upper_limit,
 )
 from cnndp.audit.canaries import Seen, ideal, likelihood_score, plant, restless_score, spread_places
 from cnndp.audit.controls import CONTROLS, CORRECT, canary_losses, loss_heights
 from cnndp.audit.membership import attack, measured, membership_table, smallest_auc, split
+from cnndp.audit.rates import guess, lower_limit, upper_limit
 from cnndp.audit.runs import audited_run, small_network
 from cnndp.data.datasets import pixels
 from cnndp.equations.losses import cross_entropy
