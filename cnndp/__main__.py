@@ -160,7 +160,7 @@ def bench(device: str, repeats: int, threads: int | None, of_store: bool, book: 
 @click.option("--seeds", default=None, type=click.IntRange(1), help="For each audit; the book's numbers without it.")
 @BOOK
 def audit_command(kinds: tuple[str, ...], seeds: int | None, book: bool) -> None:
-    """Attack private runs and planted mistakes, on digits, and store what was found: about 20 minutes for all KINDS.
+    """Attack private runs and planted mistakes, on digits, and store what was found: half an hour for all KINDS.
 
     What is found stands beside what the book shows.
     """

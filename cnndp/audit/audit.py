@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cnndp.audit.bounds import ENOUGH, SIGNIFICANCE, ceiling, judge, library_bounds, loss_guesses, one_run_epsilon
+from cnndp.audit.bounds import ENOUGH, ceiling, judge, library_bounds, loss_guesses, one_run_epsilon
 from cnndp.audit.canaries import Seen, likelihood_score
 from cnndp.audit.controls import (
     AUDIT,
@@ -28,6 +28,7 @@ from cnndp.audit.controls import (
     loss_heights,
 )
 from cnndp.audit.outside import failed, recover
+from cnndp.audit.rates import SIGNIFICANCE
 from cnndp.audit.runs import audited_run, small_network
 from cnndp.data.datasets import Images, pixels
 from cnndp.papers.presets import preset
@@ -75,7 +76,7 @@ def audit(
     Args:
         config: a private run.
         images: its data.
-        num_canaries: m; half of them choose the threshold, the others count.
+        num_canaries: m; one in five chooses the threshold, the others count.
         model: the network; None for the one that `config` names.
         libraries: whether other libraries' bounds are added (the extra `audit`).
         significance: the chance that the bound is above the true epsilon, at most.
@@ -295,7 +296,7 @@ def bounds_table(rows: Sequence[Row]) -> str:
             "–" if (values := _library(group, name)) is None else shown(values)
             for name in ("one_run", "one_run_fdp", "opake_one_run", "opake_gdp")
         ]
-        verdicts = dict.fromkeys(one["verdict"] for one in group)
+        verdicts = Counter(one["verdict"] for one in group)
         lines.append(
             [
                 row["mechanism"],
@@ -304,7 +305,7 @@ def bounds_table(rows: Sequence[Row]) -> str:
                 shown([one["bound"] for one in group]),
                 "–" if row["ceiling"] is None else f"{row['ceiling']:.2f}",
                 *others,
-                "; ".join(verdicts),
+                "; ".join(f"{verdict} ({count})" for verdict, count in verdicts.items()),
             ]
         )
     header = (

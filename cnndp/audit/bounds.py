@@ -5,138 +5,56 @@ Three estimators, from the fewest assumptions to the most power:
 - `one_run` (Steinke, Nasr and Jagielski 2023): holds for any mechanism and however canaries influence each other;
 - `one_run_fdp` (Mahloujifar, Melis and Chaudhuri 2024): the same, if the trade-off is that of a Gaussian, or better at
   every rate of false alarms, as that of Poisson-sampled Gaussian noise with the same (epsilon, delta) is;
-- `curve`: compares hits and false alarms with everything the ledger promises. It takes the outcomes of different
-  canaries as independent, which white-box canaries in coordinates of their own are, once the real records' part is
-  taken out. For Laplace noise it is the only one of the last two that is valid: on one release with epsilon = 1, which
-  gives more away at usual rates than a Gaussian of the same (epsilon, 1e-5), `one_run_fdp` reports more than 1.
+- `curve`: compares hits and false alarms with everything the ledger promises, by the exact test of `rates.breaks`. It
+  takes the outcomes of different canaries as independent, which white-box canaries in coordinates of their own are,
+  once the real records' part is taken out. For Laplace noise it is the only one of the last two that is valid: on one
+  release with epsilon = 1, which gives more away at usual rates than a Gaussian of the same (epsilon, 1e-5),
+  `one_run_fdp` reports more than 1.
 
 The first two come from jax-privacy and are checked by opake-auditing (the extra `audit`); the last needs neither.
 jax-privacy 2.0.0's `epsilon_from_gdp` is not used: it takes either sign of the separation as a leak, and so reports
 more than the truth on ideal data.
 """
 
-from collections.abc import Mapping
 from math import log
 from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy import stats
 
 from cnndp.audit.canaries import Flags, Seen, Values, ideal, likelihood_score, restless_score
+from cnndp.audit.rates import SIGNIFICANCE, Rates, breaks, chooses, guess
 from cnndp.privacy.accounting import DELTA
 from cnndp.privacy.composition import condensed
-from cnndp.privacy.curves import Curve, curve_of, epsilon_of, most_true_positives
+from cnndp.privacy.curves import curve_of, epsilon_of
 from cnndp.privacy.ledger import Event, events
 
-SIGNIFICANCE = 0.05
-SPACING = 1.05  # of the noise levels that a bound is looked for among: it is rounded down by at most that much noise
-LEAST_NOISE, MOST_NOISE = -33, 70  # powers of SPACING: 0.2 to 30 times the noise of the ledger
+SPACING = 1.01  # of the noise levels that a bound is looked for among: it is rounded down by at most that much noise
+LEAST_NOISE, MOST_NOISE = -160, 340  # powers of SPACING: 0.2 to 30 times the noise of the ledger
 SIMULATED = 20  # ideal runs behind a ceiling
 ENOUGH = 0.8  # power below which an audit that finds nothing is no evidence
 
 
-class Rates(NamedTuple):
-    """Guesses of one threshold on the canaries that did not choose it."""
-
-    score: str  # name of the statistic
-    threshold: float  # guess "in" at or above it
-    true_positives: int
-    num_in: int
-    false_positives: int
-    num_out: int
-
-
-def guess(
-    scores: Mapping[str, Values], included: Flags, promised: Curve | None = None, significance: float = SIGNIFICANCE
-) -> Rates:
-    """Return how good the best statistic and threshold are: chosen on every other canary, counted on the rest.
-
-    Chosen is what breaks the promise most, with its confidence limits, or, where nothing does, the largest difference
-    of the two rates over its standard error. Coins and noise of different canaries are drawn independently, so the
-    choice knows nothing of the canaries that count.
-
-    Args:
-        scores: values `[m]` by name; high where a canary seems to be in.
-        included: `[m]`.
-        promised: what the ledger promises; None to choose by the difference alone.
-        significance: of the limits, half for each rate.
-
-    Raises:
-        ValueError: when one half has no canary that is in, or none that is out.
-    """
-    chosen, best = ("", np.inf), (-np.inf, -np.inf)
-    for name, values in scores.items():
-        inside, outside = np.sort(values[::2][included[::2]]), np.sort(values[::2][~included[::2]])
-        _both(inside, outside)
-        thresholds = np.unique(values[::2])
-        hits = len(inside) - np.searchsorted(inside, thresholds)
-        alarms = len(outside) - np.searchsorted(outside, thresholds)
-        share = (hits / len(inside) + alarms / len(outside)) / 2
-        apart = (hits / len(inside) - alarms / len(outside)) / np.sqrt(share * (1 - share) + 1 / len(values))
-        broken = np.zeros(len(thresholds))
-        if promised is not None:
-            least = lower_limit(hits, len(inside), significance / 2)
-            most = upper_limit(alarms, len(outside), significance / 2)
-            broken = np.maximum(least - most_true_positives(promised, most), 0.0)
-        place = np.lexsort((apart, broken))[-1]
-        if (broken[place], apart[place]) > best:
-            chosen, best = (name, float(thresholds[place])), (float(broken[place]), float(apart[place]))
-    name, threshold = chosen
-    inside, outside = scores[name][1::2][included[1::2]], scores[name][1::2][~included[1::2]]
-    _both(inside, outside)
-    found, false = int((inside >= threshold).sum()), int((outside >= threshold).sum())
-    return Rates(name, threshold, found, len(inside), false, len(outside))
-
-
-def lower_limit(hits: ArrayLike, total: int, significance: float) -> Values:
-    """Return the one-sided lower confidence limit of a rate (Clopper and Pearson 1934).
-
-    >>> round(float(lower_limit(10, 10, 0.05)), 3)  # 0.05^(1/10)
-    0.741
-    """
-    count = np.asarray(hits)
-    limit = stats.beta.ppf(significance, np.maximum(count, 1), total - count + 1)
-    return np.asarray(np.where(count > 0, limit, 0.0))
-
-
-def upper_limit(hits: ArrayLike, total: int, significance: float) -> Values:
-    """Return the one-sided upper confidence limit of a rate: one minus the lower limit of its opposite."""
-    return 1 - lower_limit(total - np.asarray(hits), total, significance)
-
-
-def _both(inside: Values, outside: Values) -> None:
-    if not (len(inside) and len(outside)):
-        raise ValueError(
-            f"half of the canaries hold {len(inside)} that are in and {len(outside)} that are out; a rate needs both: "
-            "plant more canaries"
-        )
-
-
 def refuted(listed: tuple[Event, ...], noise: float, rates: Rates, significance: float) -> bool:
-    """Return whether no mechanism that keeps its promise, with `noise` times the noise, would be guessed so well.
-
-    With confidence 1 - significance: the lower limit of the hits is above what the promise leaves at the upper limit
-    of the false alarms.
-    """
-    least = lower_limit(rates.true_positives, rates.num_in, significance / 2)
-    most = upper_limit(rates.false_positives, rates.num_out, significance / 2)
-    return bool(least > most_true_positives(curve_of(listed, noise), most))
+    """Return whether no mechanism that keeps its promise, with `noise` times the noise, would be guessed so well."""
+    return breaks(curve_of(listed, noise), rates, significance)
 
 
 def curve_bound(listed: tuple[Event, ...], rates: Rates, delta: float, significance: float) -> float:
     """Return the epsilon that the run shows, among mechanisms of the ledger's shape: the largest that is refuted.
 
-    The shape is the ledger with all its noise multiplied by a factor; factors are 1.05^k, and 1 is among them, so that
-    the bound exceeds the claim exactly when the claim is refuted. 0 when nothing is; infinity when even a fifth of the
-    noise does not explain what is seen, so that the mechanism has another shape.
+    The shape is the ledger with all its noise multiplied by a factor; factors are 1.01^k, and 1 is among them, so that
+    the bound exceeds the claim exactly when the claim is refuted. More noise promises more, so what is refuted with
+    some noise is with more of it, and the edge is found by halving. 0 when nothing is refuted; infinity when even a
+    fifth of the noise does not explain what is seen, so that the mechanism has another shape.
     """
     low, high = LEAST_NOISE, MOST_NOISE
     if not refuted(listed, SPACING**high, rates, significance):
         return 0.0
     if refuted(listed, SPACING**low, rates, significance):
         return float("inf")
+    low, high = (low, 0) if refuted(listed, 1.0, rates, significance) else (0, high)
     while high - low > 1:  # refuted at `high`, not at `low`
         middle = (low + high) // 2
         low, high = (low, middle) if refuted(listed, SPACING**middle, rates, significance) else (middle, high)
@@ -290,8 +208,8 @@ def library_bounds(
         A dictionary with these keys.
 
         - "one_run", "one_run_fdp": jax-privacy's, all thresholds with Bonferroni's correction;
-        - "opake_one_run", "opake_gdp": opake-auditing's (Xiang, Zhao and Weinberger 2025), on the second half of the
-          canaries with the threshold of the first, since it corrects for no choice of threshold by itself.
+        - "opake_one_run", "opake_gdp": opake-auditing's (Xiang, Zhao and Weinberger 2025), on the canaries that did not
+          choose the threshold, since it corrects for no choice of threshold by itself.
 
     Raises:
         ImportError: when the extra `audit` is not installed.
@@ -307,8 +225,9 @@ def library_bounds(
         ) from error
     auditor = CanaryScoreAuditor(scores[included], scores[~included])
     threshold = guess({"score": scores}, included).threshold
-    number = np.arange(len(scores))[1::2]
-    counted, inside = scores[1::2], included[1::2]
+    counting = ~chooses(len(scores))
+    number = np.arange(len(scores))[counting]
+    counted, inside = scores[counting], included[counting]
     flip = CoinFlip(len(number), number, inside, number[inside], number[~inside])
     found = opake.one_run(opake.canary_scores(counted, canary_indices=number), coin_flip=flip)
     gaussian = mechanism == "gaussian"

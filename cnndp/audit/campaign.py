@@ -1,9 +1,10 @@
 """Stored audits: what the page on auditing shows, made by `python -m cnndp audit`, on digits that all have."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cnndp.audit.audit import Row, audit, detect, few
 from cnndp.audit.controls import AUDIT, CONTROLS, CORRECT, GUARD, LOSS_AUDIT, Control
 from cnndp.audit.membership import attack
 from cnndp.audit.runs import small_network
+from cnndp.audit.validity import again, false_refutations
 from cnndp.checks import at_least, one_of
 from cnndp.data import datasets
 from cnndp.data.datasets import Images
@@ -25,27 +27,52 @@ from cnndp.training.config import Config
 from cnndp.training.randomness import streams
 
 EPSILONS = (1.0, 2.0, 4.0, 8.0)  # of the bounds
-BOUND_SEEDS = 3
+CANARIES = 10_000  # at each of them
+FEWER = (500, 2000, 5000)  # at the last one, to see what canaries are worth
+BOUND_SEEDS = 5
+HIDDEN = 60  # a network of 16,090 parameters: each canary has one of its own
+SIMULATED_CANARIES = (500, 2000, 10_000)
+SIMULATED_RUNS, SIMULATED_SEEDS = 50, 3  # of each epsilon, noise and number of canaries
 CONTROL_SEEDS, CORRECT_SEEDS = 10, 40  # a false alarm is allowed in one of 20, so many runs are needed to see none
 MEMBERSHIP_SEEDS = 3
-CANARIES = 2000
+MECHANISMS = ("gaussian", "laplace")
+NUM_AGAIN = 20  # simulated runs that a live check repeats
 
 Task = Callable[[], list[Row]]  # one audit; its rows are plain JSON types
+Check = Callable[[Sequence[Row], Images], str]  # what does not come out again, "" where all does
 
 
 def bound_tasks(images: Images, seeds: int | None) -> Iterator[Task]:
-    """Yield the audits of a correct mechanism at several numerical epsilons, both noises."""
-    for mechanism in ("gaussian", "laplace"):
-        for epsilon in EPSILONS:
-            for seed in range(seeds or BOUND_SEEDS):
-                changes = {"target_epsilon": epsilon, "mechanism": mechanism, "seed": seed}
-                yield partial(bound, preset("dp_sgd", "private", "digits", 24, batch_size=40, **changes), few(images))
+    """Yield audits of a correct mechanism, both noises: at several numerical epsilons, and with fewer canaries."""
+    sizes = [*((epsilon, CANARIES) for epsilon in EPSILONS), *((EPSILONS[-1], fewer) for fewer in FEWER)]
+    for mechanism, (epsilon, num_canaries) in product(MECHANISMS, sizes):
+        for seed in range(seeds or BOUND_SEEDS):
+            yield partial(bound, correct(mechanism, epsilon, seed), few(images), num_canaries)
 
 
-def bound(config: Config, images: Images) -> list[Row]:
+def correct(mechanism: str, epsilon: float, seed: int) -> Config:
+    """Return the private run on digits whose mechanism is audited as it is."""
+    changes = {"target_epsilon": epsilon, "mechanism": mechanism, "seed": seed}
+    return preset("dp_sgd", "private", "digits", 24, batch_size=40, **changes)
+
+
+def bound(config: Config, images: Images, num_canaries: int, libraries: bool = True) -> list[Row]:
     """Return the row of one audit, with the bounds of both libraries."""
-    model = small_network(streams(config.seed).weights)
-    return [audit(config, images, CANARIES, model=model, libraries=True)]
+    model = small_network(streams(config.seed).weights, HIDDEN)
+    return [audit(config, images, num_canaries, model=model, libraries=libraries)]
+
+
+def validity_tasks(images: Images, seeds: int | None) -> Iterator[Task]:
+    """Yield simulations of correct runs that are audited, both noises; no image is looked at but for their number."""
+    num_train = len(few(images).train_labels)
+    for mechanism, epsilon, num_canaries in product(MECHANISMS, EPSILONS, SIMULATED_CANARIES):
+        for seed in range(seeds or SIMULATED_SEEDS):
+            yield partial(simulation, correct(mechanism, epsilon, seed), num_train, num_canaries)
+
+
+def simulation(config: Config, num_train: int, num_canaries: int) -> list[Row]:
+    """Return the row of simulated runs with one number of canaries."""
+    return [false_refutations(config, num_train, num_canaries, SIMULATED_RUNS)]
 
 
 def detection_tasks(images: Images, seeds: int | None) -> Iterator[Task]:
@@ -76,6 +103,7 @@ def membership(config: Config, images: Images) -> list[Row]:
 
 KINDS: dict[str, Callable[[Images, int | None], Iterator[Task]]] = {
     "bounds": bound_tasks,
+    "validity": validity_tasks,
     "detections": detection_tasks,
     "membership": membership_tasks,
 }
@@ -166,17 +194,51 @@ def summary(rows: Sequence[Row]) -> str:
     )
 
 
-def live_check(record: Record, control: str = "half the noise, Gaussian") -> str:
-    """Return "pass" when one stored detection comes out again on this machine, else what differs.
+def live_check(records: Mapping[str, Record], control: str = "half the noise, Gaussian") -> str:
+    """Return "pass" when one stored audit of each kind comes out again on this machine, else what differs.
+
+    They are the shortest: one detection, the bound with the fewest canaries, and a few simulated runs.
 
     Args:
-        record: of the kind "detections".
-        control: which one.
+        records: by kind; kinds that are missing are not looked at.
+        control: the mistake that is planted again.
     """
-    kept = next(row for row in record["rows"] if row["control"] == control)
+    images = datasets.load("digits")
+    checks: dict[str, Check] = {
+        "detections": partial(detected_again, control=control),
+        "bounds": bounded_again,
+        "validity": valid_again,
+    }
+    found = (check(records[kind]["rows"], images) for kind, check in checks.items() if kind in records)
+    return next((f"fail: {difference}" for difference in found if difference), "pass")
+
+
+def detected_again(rows: Sequence[Row], images: Images, control: str) -> str:
+    """Return how a planted mistake is caught otherwise than recorded; "" where it is not."""
+    kept = next(row for row in rows if row["control"] == control)
     planted = next(one for one in (*CORRECT, *CONTROLS) if one.name == control)
-    again = detect(planted, datasets.load("digits"), kept["seed"])
+    again = detect(planted, images, kept["seed"])
     if again["caught_by"] != kept["caught_by"]:
-        return f"fail: caught by {', '.join(again['caught_by'])}, recorded {', '.join(kept['caught_by'])}"
-    close = again["bound"] == kept["bound"] or abs(again["bound"] - kept["bound"]) <= 0.05 * kept["claimed"]
-    return "pass" if close else f"fail: bound {again['bound']}, recorded {kept['bound']}"
+        return f"caught by {', '.join(again['caught_by'])}, recorded {', '.join(kept['caught_by'])}"
+    return _differ(again, kept)
+
+
+def bounded_again(rows: Sequence[Row], images: Images) -> str:
+    """Return how the bound with the fewest canaries differs from the recorded one; "" where it does not."""
+    kept = min(rows, key=lambda row: row["num_canaries"])
+    config = correct(kept["mechanism"], max(EPSILONS), kept["seed"])
+    return _differ(bound(config, few(images), kept["num_canaries"], libraries=False)[0], kept)
+
+
+def valid_again(rows: Sequence[Row], images: Images) -> str:
+    """Return which simulated runs do not end as recorded; "" where all do."""
+    kept = min(rows, key=lambda row: row["num_canaries"])
+    config = correct(kept["mechanism"], kept["target_epsilon"], kept["seed"])
+    same = again(kept, config, NUM_AGAIN)
+    return "" if same else f"simulated runs with {kept['num_canaries']:,} canaries are refuted otherwise than recorded"
+
+
+def _differ(again: Row, kept: Row) -> str:
+    found, recorded = (math.inf if row["bound"] is None else row["bound"] for row in (again, kept))
+    close = found == recorded or abs(found - recorded) <= 0.05 * kept["claimed"]
+    return "" if close else f"bound {again['bound']}, recorded {kept['bound']}"

@@ -15,8 +15,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from cnndp.audit.bounds import SIGNIFICANCE, lower_limit, upper_limit
 from cnndp.audit.canaries import Values
+from cnndp.audit.rates import SIGNIFICANCE, lower_limit, upper_limit
 from cnndp.checks import at_least
 from cnndp.data.datasets import Images, network_input
 from cnndp.equations.losses import cross_entropy

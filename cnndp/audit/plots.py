@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import AutoLocator
+from matplotlib.ticker import AutoLocator, FixedLocator, NullLocator
 
 from cnndp.report.figures.drawing import COLOURS, panels, style
 
@@ -16,8 +16,9 @@ def bounds(rows: Sequence[Row]) -> Figure:
     """Draw audited bound, and that of ideal runs, against the numerical epsilon, one panel a mechanism; dots are seeds.
 
     Args:
-        rows: of `audit.audit`, at several epsilons.
+        rows: of `audit.audit`, at several epsilons; those with fewer canaries than most are left out.
     """
+    rows = [row for row in rows if row["num_canaries"] == max(row["num_canaries"] for row in rows)]
     mechanisms = list(dict.fromkeys(row["mechanism"] for row in rows))
     figure, axes = panels(len(mechanisms), sharey=True)
     for panel, mechanism in zip(axes, mechanisms, strict=True):
@@ -38,6 +39,41 @@ def bounds(rows: Sequence[Row]) -> Figure:
                 panel.plot(*zip(*dots, strict=True), ".", color=COLOURS[index], markersize=5)
         panel.set(title=f"{mechanism.capitalize()} noise", xlabel="numerical ε at δ = 1e-5")
         panel.xaxis.set_major_locator(AutoLocator())
+    axes[0].set_ylabel("ε is at least")
+    axes[0].legend(frameon=False, fontsize=9)
+    return figure
+
+
+def canaries(rows: Sequence[Row]) -> Figure:
+    """Draw the audited bound against the number of canaries, with both ceilings, one panel a mechanism; dots are seeds.
+
+    Args:
+        rows: of `audit.audit`; drawn are those at the largest epsilon.
+    """
+    mechanisms = list(dict.fromkeys(row["mechanism"] for row in rows))
+    most = max(row["claimed"] for row in rows)
+    rows = [row for row in rows if row["claimed"] > 0.9 * most]
+    figure, axes = panels(len(mechanisms), sharey=True)
+    for panel, mechanism in zip(axes, mechanisms, strict=True):
+        grouped: dict[int, list[Row]] = {}
+        for row in sorted(rows, key=lambda row: row["num_canaries"]):
+            if row["mechanism"] == mechanism:
+                grouped.setdefault(row["num_canaries"], []).append(row)
+        sizes = [*grouped]
+        claimed = fmean(row["claimed"] for group in grouped.values() for row in group)
+        panel.axhline(claimed, label="numerical ε", **style(0))
+        first = [group[0] for group in grouped.values()]
+        known = {size: [row["bound"] for row in grouped[size] if row["bound"] is not None] for size in sizes}
+        panel.plot(sizes, [row["one_run_ceiling"] for row in first], label="all guesses right", **style(1))
+        panel.plot(sizes, [row["ceiling"] for row in first], label="median bound of ideal runs", **style(2))
+        means = {size: fmean(values) for size, values in known.items() if values}
+        panel.plot([*means], [*means.values()], label="audited bound", **style(3))
+        for size, values in known.items():
+            panel.plot([size] * len(values), values, ".", color=COLOURS[3], markersize=5)
+        panel.set(title=f"{mechanism.capitalize()} noise", xlabel="canaries (log)", xscale="log", ylim=(0, None))
+        panel.xaxis.set_major_locator(FixedLocator(sizes))
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.set_xticklabels([f"{size:,}" for size in sizes])
     axes[0].set_ylabel("ε is at least")
     axes[0].legend(frameon=False, fontsize=9)
     return figure

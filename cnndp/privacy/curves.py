@@ -21,6 +21,7 @@ Values = NDArray[np.float64]
 EPSILONS = np.concatenate([np.linspace(0.0, 6.0, 241), np.geomspace(6.1, 80.0, 60)])
 COARSE = 0.2  # interval of the losses over the rms loss of a step: adds under 1 % to epsilon, and is fast
 WIDTH = 0.005  # nearly equal steps are counted as equal: the curve then promises less, never more
+FALSE_POSITIVES = (0.01, 0.001)  # at which an attack is told in words
 LEAST_DELTA = 1e-8  # below it, more canaries would be needed than anybody plants
 
 
@@ -100,3 +101,34 @@ def most_true_positives(promised: Curve, false_positive_rate: ArrayLike) -> Valu
     above = (factor * fpr + promised.deltas).min(axis=-1)
     below = (1 - (1 - fpr - promised.deltas) / factor).min(axis=-1)
     return np.asarray(np.clip(np.minimum(above, below), 0.0, 1.0))
+
+
+class BestAttack(NamedTuple):
+    """What the best attack on membership reaches at most: an epsilon in words that people can use.
+
+    Attributes:
+        at_percent: share of those who are in that it finds, while it accuses 1 % of those who are out.
+        at_permille: the same at 0.1 %.
+        advantage: found minus accused, where that is largest; twice the right guesses beyond a coin's half.
+    """
+
+    at_percent: float
+    at_permille: float
+    advantage: float
+
+
+def best_attack(promised: Curve) -> BestAttack:
+    """Return the rates of true positives that a promise leaves to any attack, and its advantage: delta at epsilon 0.
+
+    The advantage of an attack is at most the total variation distance, which is delta(0) (Kairouz, Oh and Viswanath
+    2015, Theorem 2.1, with epsilon = 0).
+
+    Args:
+        promised: of the mechanism.
+
+    >>> once = curve([Release("gradient", "laplace", 1.0, 1.0, "all", 1, norm="l1")])
+    >>> [round(rate, 4) for rate in best_attack(once)]  # a little above e^1 times 1 % and 0.1 %; 1 - exp(-1/2)
+    [0.0279, 0.0028, 0.3935]
+    """
+    at_percent, at_permille = most_true_positives(promised, FALSE_POSITIVES)
+    return BestAttack(float(at_percent), float(at_permille), float(promised.deltas[0]))

@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 
 from cnndp.checks import at_least, positive
 from cnndp.privacy.accounting import DELTA, price
-from cnndp.privacy.curves import curve_of, most_true_positives
+from cnndp.privacy.curves import best_attack, curve_of
 from cnndp.privacy.ledger import Event
 
 NOISE = tuple(round(0.7 * 2 ** (power / 4), 4) for power in range(20))
 # The batches of P1 on MNIST, 250 of 60,000, by factors of sqrt(2); rounded up, so that those batches are on the grid.
 SHARES = tuple(math.ceil(250 / 60_000 * 2 ** (power / 2) * 1e6) / 1e6 for power in range(-4, 9))
 STEPS = (10, 30, 60, 100, 200, 300, 600, 1200, 2400, 4800)
-FALSE_POSITIVES = (0.01, 0.001)
 
 
 class Price(NamedTuple):
@@ -26,9 +25,7 @@ class Price(NamedTuple):
 
     Attributes:
         epsilon: numerical, at `DELTA`.
-        at_percent: rate of true positives of the best attack at 1 % false positives.
-        at_permille: the same at 0.1 % false positives.
-        advantage: true positives minus false positives, at the best rate of false positives.
+        at_percent, at_permille, advantage: of the best attack, see `curves.BestAttack`.
     """
 
     epsilon: float
@@ -61,9 +58,7 @@ def priced(noise_multiplier: float, sampling_prob: float, num_steps: int) -> Pri
     positive(noise_multiplier=noise_multiplier, sampling_prob=sampling_prob)
     at_least(1, num_steps=num_steps)
     listed = (Event("gaussian", noise_multiplier, sampling_prob, num_steps),)
-    promised = curve_of(listed)
-    at_percent, at_permille = most_true_positives(promised, FALSE_POSITIVES)
-    return Price(price(listed, DELTA).epsilon, float(at_percent), float(at_permille), float(promised.deltas[0]))
+    return Price(price(listed, DELTA).epsilon, *best_attack(curve_of(listed)))
 
 
 def made() -> dict[str, Any]:

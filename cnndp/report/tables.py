@@ -7,9 +7,12 @@ import pandas as pd
 
 from cnndp.equations.budget import budget_through, total_epsilon
 from cnndp.papers import claims
+from cnndp.privacy.curves import BestAttack, best_attack, curve
 from cnndp.report import verdicts
+from cnndp.report.explore_grid import upwards
 from cnndp.report.numbers import epsilon_of, final_spread, listed, pretty, spread
 from cnndp.runs.experiment import Experiment
+from cnndp.runs.recording import releases_of
 
 WHAT_IS_COVERED = (
     "A guarantee is for the weights of one run and everything that its ledger lists. It does not cover what is "
@@ -172,15 +175,39 @@ def epsilon_table(runs: pd.DataFrame) -> str:
 
 
 def frontier_table(runs: pd.DataFrame) -> str:
-    """Return a Markdown table: numerical epsilon, test accuracy as mean ± std (n), seconds a run."""
+    """Return a Markdown table: numerical epsilon and what it leaves to an attack, test accuracy, seconds a run."""
     return table(
         [
             {
                 "Target": label,
                 "Numerical ε": f"{group['exact_epsilon'].max():.4f}",
+                **attack_cells(best_attack(curve(releases_of(group.loc[group["exact_epsilon"].idxmax(), "ledger"])))),
                 "Test %": final_spread(group),
                 "Seconds, features read from the cache": spread(group["seconds"], digits=0),
             }
             for label, group in by_label(runs)
         ]
+    )
+
+
+def attack_cells(best: BestAttack) -> dict[str, str]:
+    """Return what an attack reaches at most, in percent, by the heads of its columns; rounded up, as bounds are.
+
+    >>> list(attack_cells(BestAttack(0.05142, 0.0084, 0.26401)).values())
+    ['5.15', '0.84', '26.5']
+    """
+    heads = ("Found at 1 % false alarms, at most %", "Found at 0.1 %, at most %", "Advantage, at most %")
+    return {head: f"{upwards(100 * rate):g}" for head, rate in zip(heads, best, strict=True)}
+
+
+def attack_note(best: BestAttack) -> str:
+    """Return one sentence on what an attack reaches at most, in words that people can use.
+
+    >>> attack_note(BestAttack(0.05142, 0.0084, 0.26401)).split(";")[0]
+    'An attacker who wrongly accuses 1 % of those left out finds at most 5.15 % of those in'
+    """
+    percent, permille, advantage = attack_cells(best).values()
+    return (
+        f"An attacker who wrongly accuses 1 % of those left out finds at most {percent} % of those in; at 0.1 % it is "
+        f"at most {permille} %. At any rate, the two differ by at most {advantage} points."
     )

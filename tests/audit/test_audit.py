@@ -16,19 +16,17 @@ from cnndp.audit import audit, plots
 from cnndp.audit.bounds import (
     ceiling,
     curve_bound,
-    guess,
     judge,
     library_bounds,
     loss_guesses,
-    lower_limit,
     one_run_epsilon,
     refuted,
     scores_of,
-    upper_limit,
 )
 from cnndp.audit.canaries import Seen, ideal, likelihood_score, plant, restless_score, spread_places
 from cnndp.audit.controls import CONTROLS, CORRECT, canary_losses, loss_heights
 from cnndp.audit.membership import attack, measured, membership_table, smallest_auc, split
+from cnndp.audit.rates import guess, lower_limit, upper_limit
 from cnndp.audit.runs import audited_run, small_network
 from cnndp.data.datasets import pixels
 from cnndp.equations.losses import cross_entropy
@@ -281,7 +279,7 @@ def test_in_and_out_swapped_shows_nothing():
 
 def test_canaries_without_power_are_no_evidence(few):
     """Too few of them, or none of them ever in a batch."""
-    assert audit.audit(private(), few, 16, model=network())["verdict"] == "no evidence"
+    assert audit.audit(private(), few, 45, model=network())["verdict"] == "no evidence"
 
     def never_sampled(wiring):
         return wiring._replace(order=[batch[batch < len(few.train_labels)] for batch in wiring.order])
@@ -306,7 +304,7 @@ def test_a_mechanism_that_the_family_does_not_explain_has_an_infinite_bound():
 
 def test_the_ceiling_rises_with_the_number_of_canaries():
     claim = ledger()
-    few_of_them, many = (ceiling(ideal(claim, m, np.random.default_rng(0))) for m in (200, 2000))
+    few_of_them, many = (ceiling(ideal(claim, m, np.random.default_rng(0))) for m in (80, 2000))
     assert few_of_them.ideal < many.ideal < 4.0
     assert few_of_them.power < 0.8 < many.power
     assert many.all_right == pytest.approx(6.50, abs=0.01)  # ln(p / (1 - p)), p^2000 = 0.05
@@ -387,6 +385,7 @@ def bound_rows():
         "claimed": 4.0,
         "bound": 2.0,
         "ceiling": 2.2,
+        "one_run_ceiling": 6.5,
         "verdict": "consistent",
     }
     library = {"one_run": 1.0, "one_run_fdp": None, "opake_one_run": 0.5, "opake_gdp": None}
@@ -414,6 +413,7 @@ def test_the_tables_say_what_the_rows_hold(bound_rows):
 
 def test_the_figures_draw(bound_rows):
     assert png(plots.bounds(bound_rows)) == png(plots.bounds(bound_rows))
+    assert png(plots.canaries(bound_rows)) == png(plots.canaries(bound_rows))
     row = {"control": "half", "caught": True, "claimed": 4.0, "bound": 5.0}
     assert png(plots.detections([row, row | {"bound": None}, row | {"caught": False, "bound": 0.0}]))
 
@@ -458,7 +458,7 @@ def test_other_libraries_agree_that_a_valid_claim_stands(mechanism):
     assert gaussian_only == ({"one_run_fdp", "opake_gdp"} if mechanism == "laplace" else set())
     if mechanism == "gaussian":
         assert found["one_run"] < found["one_run_fdp"]
-        assert found["opake_gdp"] == pytest.approx(judge(view).bound, abs=1.0)
+        assert found["opake_one_run"] < found["opake_gdp"] < judge(view).bound < 4  # ours knows most of the mechanism
 
 
 @pytest.mark.usefixtures("libraries")

@@ -43,12 +43,28 @@ def test_detections_are_stored_sealed_and_come_out_again(one_control, tmp_path, 
         ("half the noise, Gaussian", True),
     ]
     assert "2 rows of `book/results/audits/detections.json`" in campaign.source(record)
-    assert campaign.live_check(record) == "pass"
+    assert campaign.live_check({"detections": record}) == "pass"
     planted = record["rows"][1]
-    assert campaign.live_check({"rows": [{**planted, "bound": planted["bound"] + 1.0}]}).startswith("fail: bound")
-    assert campaign.live_check({"rows": [{**planted, "caught_by": ["guard"]}]}).startswith(
-        "fail: caught by audit, noise"
-    )
+    monkeypatch.setattr(campaign, "detect", lambda *asked: planted)
+    for change, said in (
+        ({"bound": planted["bound"] + 1.0}, "fail: bound"),
+        ({"bound": None}, "fail: bound"),
+        ({"caught_by": ["guard"]}, "fail: caught by audit, noise"),
+    ):
+        assert campaign.live_check({"detections": {"rows": [{**planted, **change}]}}).startswith(said)
+
+
+def test_short_twins_of_bounds_and_of_simulated_runs_come_out_again_and_changed_ones_do_not(digits):
+    config = campaign.correct("laplace", max(campaign.EPSILONS), 0)
+    (bounded,) = campaign.bound(config, campaign.few(digits), 200, libraries=False)
+    simulated = campaign.false_refutations(campaign.correct("gaussian", 1.0, 0), 320, 200, 30)
+    more = {**bounded, "num_canaries": 400, "bound": 7.0}  # the shortest is the twin
+    records = {"bounds": {"rows": [more, bounded]}, "validity": {"rows": [simulated]}}
+    assert campaign.live_check(records) == "pass"
+    forged = {"rows": [{**bounded, "bound": bounded["bound"] + 1.0}]}
+    assert campaign.live_check({**records, "bounds": forged}).startswith("fail: bound")
+    forged = {"rows": [{**simulated, "refuted": [27, 28, 29]}]}
+    assert campaign.live_check({**records, "validity": forged}).startswith("fail: simulated runs with 200 canaries")
 
 
 def test_an_unknown_kind_or_parameter_is_refused_with_the_closest():
@@ -109,3 +125,23 @@ def test_every_pitfall_of_the_page_names_a_test_that_exists():
     for file, words in named:
         function = "def test_" + words.strip().replace(" ", "_") + "("
         assert function in (TESTS / file).read_text(encoding="utf-8"), (file, words)
+
+
+def test_bounds_against_canaries_have_both_ceilings_and_a_dot_for_each_run_at_the_largest_epsilon():
+    shared = {"mechanism": "gaussian", "claimed": 7.98, "one_run_ceiling": 8.1, "ceiling": 7.3}
+    rows = [
+        {**shared, "num_canaries": 2000, "bound": 5.0, "ceiling": 6.3, "one_run_ceiling": 6.5},
+        {**shared, "num_canaries": 10_000, "bound": 7.0},
+        {**shared, "num_canaries": 10_000, "bound": 7.4},
+        {**shared, "num_canaries": 10_000, "bound": None},  # above all of its shape: no place to draw it
+        {**shared, "num_canaries": 10_000, "bound": 1.0, "claimed": 2.0},
+    ]
+    (axes,) = plots.canaries(rows).axes
+    lines = {line.get_label(): [*line.get_ydata()] for line in axes.lines}
+    assert lines["numerical ε"] == [7.98, 7.98]
+    assert lines["all guesses right"] == [6.5, 8.1]
+    assert lines["median bound of ideal runs"] == [6.3, 7.3]
+    assert lines["audited bound"] == [5.0, pytest.approx(7.2)]
+    dots = [line.get_ydata() for line in axes.lines if line.get_marker() == "."]
+    assert [[*one] for one in dots] == [[5.0], [7.0, 7.4]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2,000", "10,000"]

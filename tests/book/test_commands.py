@@ -63,6 +63,8 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(campaign, "CORRECT", campaign.CORRECT[:1])
     monkeypatch.setattr(campaign, "EPSILONS", campaign.EPSILONS[:1])
     monkeypatch.setattr(campaign, "CANARIES", 200)
+    monkeypatch.setattr(campaign, "FEWER", ())
+    monkeypatch.setattr(campaign, "SIMULATED_CANARIES", (200,))
     monkeypatch.setattr(timing, "measure", lambda *given, **more: pytest.fail("make bench is tested by itself"))
     return tmp_path
 

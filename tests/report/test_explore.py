@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from cnndp.privacy.accounting import price
+from cnndp.privacy.curves import FALSE_POSITIVES
 from cnndp.privacy.ledger import Event
 from cnndp.report import explore, explore_grid, findings
 
@@ -83,7 +84,7 @@ def test_nothing_is_extrapolated(grid, outside):
 @pytest.mark.parametrize("noise", [0.8, 2.0, 6.0])
 def test_attack_on_one_gaussian_release_has_its_closed_form(noise):
     found = explore_grid.priced(noise, 1.0, 1)
-    for rate, bound in zip(explore_grid.FALSE_POSITIVES, (found.at_percent, found.at_permille), strict=True):
+    for rate, bound in zip(FALSE_POSITIVES, (found.at_percent, found.at_permille), strict=True):
         true = norm.cdf(norm.ppf(rate) + 1 / noise)
         assert true - 1e-9 <= bound <= 1.05 * true
     assert found.advantage == pytest.approx(2 * norm.cdf(0.5 / noise) - 1, rel=0.01)

@@ -1,5 +1,7 @@
 """The frontier page: what its lines, marks and tables hold can be worked out by hand."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,9 +89,28 @@ def test_the_headlines_are_reached_at_the_smallest_epsilon_whose_mean_does(lines
     assert frontier.headlines_note(lines, "digits").startswith("Neither paper")
 
 
-def test_the_table_has_exact_epsilon_spread_and_seconds(linear):
-    table = rows.narrow(tables.frontier_table(linear))
-    assert "| ε = 1 | 0.9980 | 97.30 ± 0.42 (2) | 10 ± 0 (2) |" in table
+def laplace_once(scale):
+    """Return the ledger of one Laplace release with a pure epsilon of 1 / scale."""
+    return [{"quantity": "gradient", "mechanism": "laplace", "sensitivity": 1.0, "sampling": "all", "norm": "l1",
+             "scales": [[scale, 1]]}]  # fmt: skip
+
+
+def test_the_table_has_exact_epsilon_what_an_attack_reaches_spread_and_seconds(linear):
+    first = linear[linear["label"] == "ε = 1"]
+    found = rows.narrow(tables.frontier_table(first.assign(ledger=[laplace_once(1.0)] * 2))).splitlines()[2]
+    label, epsilon, percent, permille, advantage, *rest = (cell.strip() for cell in found.strip("| ").split("|"))
+    assert [label, epsilon, *rest] == ["ε = 1", "0.9980", "97.30 ± 0.42 (2)", "10 ± 0 (2)"]
+    for rate, cell in ((1.0, percent), (0.1, permille)):
+        assert math.e * rate <= float(cell) <= 1.05 * math.e * rate
+    assert float(advantage) == pytest.approx(100 * (1 - math.exp(-1 / 2)), abs=0.1)
+
+
+def test_the_attack_is_that_of_the_run_that_spends_most(linear):
+    first = linear[linear["label"] == "ε = 1"]
+    two = [first.assign(exact_epsilon=[0.5, 1.0], ledger=[laplace_once(x) for x in scales]) for scales in
+           ((2.0, 1.0), (1.0, 1.0), (1.0, 2.0))]  # fmt: skip
+    most, same, least = (tables.frontier_table(runs) for runs in two)
+    assert most == same != least
 
 
 def test_the_papers_settings_stand_beside_the_frontier_where_they_are_recorded(monkeypatch, linear):
