@@ -7,6 +7,7 @@ from one execution to the next, so that an unchanged result is an unchanged file
 """
 
 import argparse
+import base64
 import contextlib
 import multiprocessing
 import os
@@ -33,6 +34,7 @@ from cnndp.__main__ import parse
 from cnndp.checks import at_least, one_of
 from cnndp.data import datasets
 from cnndp.report import numbers
+from cnndp.report.figures import drawing
 
 NOTEBOOKS = Path(__file__).resolve().parent
 ROOT = NOTEBOOKS.parent
@@ -117,6 +119,7 @@ def execute(source: Path, target: Path, parameters: Parameters, suffix: str, tit
             raise RunError(f"{source.name} with {parameters} failed: {error.ename}: {error.evalue}") from None
         notebook = strip(nbformat.read(output, as_version=4))
     forget_place(notebook, str(parameters.get("dataset", "")))
+    say_results(notebook)
     rename_labels(notebook, suffix)
     add_to_title(notebook, title)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -186,6 +189,16 @@ def forget_place(notebook: NotebookNode, dataset: str) -> None:
                 for key, text in holder.items():
                     if isinstance(text, str):
                         holder[key] = text.replace(dataset, name)
+
+
+def say_results(notebook: NotebookNode) -> None:
+    """Append to the text of each figure, which says what is drawn, what the picture shows: the results."""
+    for cell in notebook.cells:
+        image = cell.metadata.get("mystnb", {}).get("image")
+        pictures = [one["data"]["image/png"] for one in cell.get("outputs", []) if "image/png" in one.get("data", {})]
+        if image is not None and pictures:
+            said = [drawing.described(base64.b64decode(picture)) for picture in pictures]
+            image["alt"] = " ".join([image["alt"], *filter(None, said)])
 
 
 def rename_labels(notebook: NotebookNode, suffix: str) -> None:

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator, FixedLocator, NullLocator
 
 from cnndp.report.figures.drawing import COLOURS, panels, style
+from cnndp.report.figures.said import describe, ends
 
 Row = dict[str, Any]
 
@@ -21,9 +23,11 @@ def bounds(rows: Sequence[Row]) -> Figure:
     rows = [row for row in rows if row["num_canaries"] == max(row["num_canaries"] for row in rows)]
     mechanisms = list(dict.fromkeys(row["mechanism"] for row in rows))
     figure, axes = panels(len(mechanisms), sharey=True)
+    said = []
     for panel, mechanism in zip(axes, mechanisms, strict=True):
         chosen = [row for row in rows if row["mechanism"] == mechanism]
         most = max(row["claimed"] for row in chosen)
+        lasts = []
         panel.plot([0, most], [0, most], label="numerical ε", **style(0))
         for index, (name, label) in enumerate(
             (("ceiling", "median bound of ideal runs"), ("bound", "audited bound")), start=1
@@ -34,14 +38,16 @@ def bounds(rows: Sequence[Row]) -> Figure:
                     grouped.setdefault(round(row["claimed"], 3), []).append(row[name])
             points = sorted(grouped)
             panel.plot(points, [fmean(grouped[point]) for point in points], label=label, **style(index))
+            lasts += [f"{label} {fmean(grouped[points[-1]]):.2f}"] if points else []
             if name == "bound":
                 dots = [(point, value) for point in points for value in grouped[point]]
                 panel.plot(*zip(*dots, strict=True), ".", color=COLOURS[index], markersize=5)
+        said.append(f"{mechanism.capitalize()} noise at numerical ε = {most:.3g}: {', '.join(lasts)}")
         panel.set(title=f"{mechanism.capitalize()} noise", xlabel="numerical ε at δ = 1e-5")
         panel.xaxis.set_major_locator(AutoLocator())
     axes[0].set_ylabel("ε is at least")
     axes[0].legend(frameon=False, fontsize=9)
-    return figure
+    return describe(figure, *said)
 
 
 def canaries(rows: Sequence[Row]) -> Figure:
@@ -54,6 +60,7 @@ def canaries(rows: Sequence[Row]) -> Figure:
     most = max(row["claimed"] for row in rows)
     rows = [row for row in rows if row["claimed"] > 0.9 * most]
     figure, axes = panels(len(mechanisms), sharey=True)
+    said = []
     for panel, mechanism in zip(axes, mechanisms, strict=True):
         grouped: dict[int, list[Row]] = {}
         for row in sorted(rows, key=lambda row: row["num_canaries"]):
@@ -74,9 +81,13 @@ def canaries(rows: Sequence[Row]) -> Figure:
         panel.xaxis.set_major_locator(FixedLocator(sizes))
         panel.xaxis.set_minor_locator(NullLocator())
         panel.set_xticklabels([f"{size:,}" for size in sizes])
+        bounds = pd.Series(means, dtype=float)
+        said.append(
+            f"{mechanism.capitalize()} noise, numerical ε {claimed:.2f}, audited bound {ends(bounds, '')} canaries"
+        )
     axes[0].set_ylabel("ε is at least")
     axes[0].legend(frameon=False, fontsize=9)
-    return figure
+    return describe(figure, *said)
 
 
 def detections(rows: Sequence[Row]) -> Figure:
@@ -99,7 +110,22 @@ def detections(rows: Sequence[Row]) -> Figure:
     axes.set_yticklabels(names)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    return figure
+    return describe(figure, *(caught(name, [row for row in shown if row["control"] == name]) for name in names))
+
+
+def caught(name: str, rows: Sequence[Row]) -> str:
+    """Return how often a control was caught, and the largest bound as a multiple of the claim.
+
+    >>> caught("no noise", [{"caught": True, "bound": 6.0, "claimed": 3.0}])
+    'no noise: 1 of 1 runs caught, bound at most 2 times the claim'
+    """
+    ratios = [row["bound"] / row["claimed"] for row in rows if row["bound"] is not None]
+    above = (
+        "above every mechanism of the shape"
+        if len(ratios) < len(rows)
+        else f"at most {max(ratios):.3g} times the claim"
+    )
+    return f"{name}: {sum(row['caught'] for row in rows)} of {len(rows)} runs caught, bound {above}"
 
 
 def areas(rows: Sequence[Row]) -> Figure:
@@ -126,4 +152,8 @@ def areas(rows: Sequence[Row]) -> Figure:
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.legend(frameon=False, fontsize=9)
-    return figure
+    said = []
+    for reading, attack in names:
+        found = [row["auc"] for row in rows if (row["reading"], row["attack"]) == (reading, attack)]
+        said.append(f"{reading}, {attack}: area {min(found):.3f} to {max(found):.3f}")
+    return describe(figure, *said, f"From {1 - least:.3f} to {least:.3f} it is not told from guessing")

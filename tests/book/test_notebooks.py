@@ -17,6 +17,7 @@ from PIL import Image
 
 from cnndp.bench import cost
 from cnndp.papers.sections.plan import SECTIONS
+from cnndp.report.figures import drawing
 from cnndp.runs import store
 from cnndp.runs.experiment import GRIDS, PARAMETERS, parameters_of
 
@@ -86,6 +87,37 @@ def test_a_source_has_one_parameters_cell_with_exactly_what_it_takes(path):
 def test_parameters_are_checked_in_the_next_code_cell_under_the_notebooks_own_name(path):
     code = cells_of(path)
     assert f'experiment.from_notebook("{path.stem}", globals())' in code[1].source
+
+
+def unsaid(cell):
+    """Return what is wrong with the text of a figure for those who do not see it: it is to end with the results."""
+    said, text = drawing.described(base64.b64decode(*outputs_of(cell, "image/png"))), cell.metadata.mystnb.image.alt
+    if not re.search(r"\d", said) and "not yet run" not in said:
+        return "the picture says no result"
+    if not text.endswith(f" {said}"):
+        return f"the text is not what the picture says: {said}"
+    return "the text is the caption" if cell.metadata.mystnb.figure.caption in text else ""
+
+
+@EVERY_RUN
+def test_the_text_of_every_figure_states_the_result_that_its_picture_holds(path):
+    assert [found for cell in figures_of(path) if (found := unsaid(cell))] == []
+
+
+def test_a_text_with_another_number_or_none_is_noticed():
+    (cell,) = figures_of(NOTEBOOKS / "runs" / "mnist" / "table2_budgets.ipynb")
+    assert unsaid(cell) == ""
+    image = cell.metadata.mystnb.image
+    honest = image.alt
+    image.alt = re.sub(r"\d", "7", honest)
+    assert "not what the picture says" in unsaid(cell)
+    image.alt = f"{cell.metadata.mystnb.figure.caption} {honest}"
+    assert unsaid(cell) == "the text is the caption"
+    (output,) = [one for one in cell.outputs if "image/png" in one.get("data", {})]
+    bare = io.BytesIO()
+    Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))).save(bare, "png")
+    output["data"]["image/png"] = base64.b64encode(bare.getvalue()).decode()
+    assert unsaid(cell) == "the picture says no result"
 
 
 @EVERY_SOURCE

@@ -27,7 +27,9 @@ def linear():
 @pytest.fixture
 def lines(linear):
     network = rows.runs(*made("CNN, T = 300", 72.4, 96.0, 98.0))
-    return pd.concat([linear.assign(line="scattering, linear"), network.assign(line="CNN")])
+    return pd.concat(
+        [linear.assign(line="scattering, linear", name="scattering, linear"), network.assign(line="CNN", name="CNN")]
+    )
 
 
 def test_points_are_ordered_by_exact_epsilon_and_sum_up_every_seed(linear):
@@ -39,30 +41,31 @@ def test_points_are_ordered_by_exact_epsilon_and_sum_up_every_seed(linear):
 
 def test_the_figure_has_our_lines_the_fields_marks_and_the_papers_numbers(lines):
     (axes,) = frontier.frontier(lines, "mnist").axes
-    ours = {
-        line.get_label(): line.get_xydata().tolist() for line in axes.lines if str(line.get_label()).startswith("here")
-    }
-    assert ours == {
-        "here: scattering, linear": [[0.998, pytest.approx(97.3)], [2.99, 98.5]],
-        "here: CNN": [[72.4, 97.0]],
-    }
+    ours = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert ours["scattering, linear"] == [[0.998, pytest.approx(97.3)], [2.99, 98.5]]
+    assert ours["CNN"] == [[72.4, 97.0]]
     marks = {tuple(point) for line in axes.lines if line.get_linestyle() == "None" for point in line.get_xydata()}
     assert {(one.epsilon, one.accuracy) for one in anchors_of("mnist")} <= marks
-    assert {f"{name}:\n{value:g} %" for name, value in headlines("mnist").items()} == {
-        one.get_text() for one in axes.texts
-    }
+    beside = {f"{name}:\n{value:g} %" for name, value in headlines("mnist").items()}
+    assert {one.get_text() for one in axes.texts} == {*beside, "scattering,\nlinear", "CNN"}
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "3", "72"]
 
 
-def test_two_lines_of_a_figure_never_share_a_colour(lines):
-    others = [rows.runs(*made("a", 140.0, 98.0)).assign(line=name) for name in [*findings.BESIDE_FRONTIER][1:]]
-    (axes,) = frontier.frontier(pd.concat([lines, *others]), "mnist").axes
-    handles, labels = axes.get_legend_handles_labels()
-    colours = [one.get_color() for one in handles]
-    assert [label.startswith("here") for label in labels] == sorted(
-        (label.startswith("here") for label in labels), reverse=True
-    )
-    assert len(set(colours)) == len(labels) == 5 + len({(one.who, one.model) for one in anchors_of("mnist")})
+def test_our_lines_are_named_where_they_end_and_told_apart_and_the_fields_in_the_legend(lines):
+    methods = ("DP-SGD", "CNN, DP-SGD", "CNN-DP-GAN-Polyak")  # the first two have one style
+    beside = [*findings.BESIDE_FRONTIER][1:]
+    runs = rows.runs(*made("a", 140.0, 98.0))
+    others = [runs.assign(line=line, name=name) for line, name in zip(beside, methods, strict=True)]
+    figure = frontier.frontier(pd.concat([lines, *others]), "mnist")
+    (axes,), (legend,) = figure.axes, figure.legends
+    shown = {"scattering, linear", "CNN", *beside}
+    ours = [line for line in axes.lines if line.get_label() in shown]
+    assert {line.get_label() for line in ours} == shown
+    assert len({(one.get_color(), one.get_linestyle(), one.get_marker()) for one in ours}) == len(ours) == len(shown)
+    named = {one.get_text().replace("\n", " ") for one in axes.texts}
+    assert {str(line.get_label()) for line in ours} <= named
+    theirs = {f"{one.who}: {one.model}" for one in anchors_of("mnist")}
+    assert {one.get_text() for one in legend.get_texts()} == theirs
 
 
 def test_small_errors_get_more_room_and_the_axis_can_be_read_back():

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import nn
 
+from cnndp.report.figures.said import describe
+
 FILLS = {"data": "#F6D5C3", "step": "#D3E5F2", "noise": "#FBE7B5", "public": "#D6EFE3"}
 WIDTH, HEIGHT = 2.2, 0.9  # of a box, in units of the drawing
 
@@ -40,7 +42,25 @@ def diagram(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> Figure:
         axes.text(box.x, box.y, box.text, ha="center", va="center", fontsize=12)
     for start, end, text in arrows:
         connect(axes, boxes[start], boxes[end], text)
-    return figure
+    return describe(figure, *flow(boxes, arrows))
+
+
+def flow(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> list[str]:
+    """Return a sentence on where each arrow leads, and one on which boxes hold private data and may be published.
+
+    >>> flow([Box("batch", 0, 0, "data"), Box("noisy\\ngradient", 1, 0, "public")], [(0, 1, "noise")])
+    ['batch leads to noisy gradient (noise)', 'Private: batch; noise: nothing; may be published: noisy gradient']
+    """
+    texts = [box.text.replace("\n", " ").replace("$", "") for box in boxes]
+    kinds = {"data": "Private", "noise": "noise", "public": "may be published"}
+    steps = [
+        f"{texts[start]} leads to {texts[end]}{what and f' ({what})'}".replace("$", "") for start, end, what in arrows
+    ]
+    held = {
+        name: ", ".join(text for text, box in zip(texts, boxes, strict=True) if box.kind == kind) or "nothing"
+        for kind, name in kinds.items()
+    }
+    return ["; ".join(steps), "; ".join(f"{name}: {what}" for name, what in held.items())]
 
 
 def connect(axes: Axes, start: Box, end: Box, text: str) -> None:
@@ -184,4 +204,6 @@ def network(model: nn.Sequential, image_shape: tuple[int, ...]) -> Figure:
         axes.text(5.6, row, " x ".join(map(str, layer.shape)), va="center", fontsize=9.5)
         if layer.num_params:
             axes.text(9.9, row, f"{layer.num_params:,} parameters", va="center", ha="right", fontsize=9.5)
-    return figure
+    said = [f"{one.name} {' x '.join(map(str, one.shape))}" for one in found if one.num_params or one == found[0]]
+    total = sum(layer.num_params for layer in found)
+    return describe(figure, f"{total:,} parameters in {len(said) - 1} layers", f"Shapes: {'; '.join(said)}")

@@ -4,6 +4,7 @@ Runs and their histories are frames of `runs.frames`.
 """
 
 import io
+import re
 from typing import Any
 
 import matplotlib as mpl
@@ -14,7 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from cnndp.report.figures.said import describe, description, finals
 from cnndp.report.intervals import paired_interval
 from cnndp.report.numbers import divergence
 from cnndp.report.tables import by_label
@@ -25,7 +28,8 @@ LINES = ("-", "--", "-.", ":")
 # Of each name of a run: its colour and its marker, the same on every page. A circle is a paper's number or the choice
 # of a tuning, and a cross a run that diverged, so neither is a method's marker. Two names share a colour only where no
 # figure draws both.
-METHODS = {
+STAR = (4, 1, 0)  # of four points
+METHODS: dict[str, tuple[str, Any]] = {
     "noise-free": ("#000000", "s"),
     "CNN": ("#56B4E9", "v"),
     "CNN+L2": ("#E69F00", "<"),
@@ -37,15 +41,29 @@ METHODS = {
     "CNN-DP-GAN-Polyak, Gaussian": ("#E69F00", "h"),
     "DP-SGD": ("#8A5A2B", "p"),
     "DPGDM": ("#CC79A7", "*"),
-    "CDP": ("#999999", "X"),
+    "CDP": ("#999999", STAR),
     "scattering, linear": ("#009E73", "H"),
     "CNN, DP-SGD": ("#8A5A2B", "p"),
     "SGD": ("#8A5A2B", "p"),
     "momentum": ("#CC79A7", "*"),
     "growth": ("#0072B2", "^"),
     "Polyak": ("#D55E00", "P"),
-    "zCDP": ("#999999", "X"),
+    "zCDP": ("#999999", STAR),
+    "no noise": ("#000000", "s"),
 }
+# Colour and line of a numerical epsilon, and the colour of a threshold or cap: one each in the whole book.
+TARGETS = {
+    "ε = 0.5": ("#56B4E9", ":"),
+    "ε = 1": ("#0072B2", "-"),
+    "ε = 2": ("#E69F00", "--"),
+    "ε = 3": ("#D55E00", "--"),
+    "ε = 8": ("#009E73", "-."),
+    "Table II": ("#CC79A7", ":"),
+}
+THRESHOLDS = {0.01: "#E69F00", 0.1: "#D55E00", 0.3: "#CC79A7", 1.0: "#009E73", np.inf: "#0072B2"}  # inf: no cap
+BUDGETS = (0.05, 5.0)  # of a step, in Fig. 10: the ends of the scale of their colours
+# What others have published: no method of this book, so open and without a colour.
+FIELD: Any = {"color": "#555555", "mfc": "none", "linestyle": "none"}
 READINGS = {"printed": {"mfc": "white", "linestyle": ":"}}  # of a reading that shares its method's figure
 NARROW = 15  # points; an axis is cut where all accuracies lie closer together
 CLOSE = 85  # percent; where nothing is below, an axis is cut to what is there
@@ -76,19 +94,30 @@ def nothing(text: str) -> Figure:
         axes = figure.subplots()
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", wrap=True)
-    return figure
+    return describe(figure, text)
 
 
 def png(figure: Figure) -> bytes:
     """Return the figure as PNG of 256 colours: the same bytes for the same figure, so an unchanged page stays so.
 
-    Few colours take a third of the space and look the same.
+    Few colours take a third of the space and look the same. The picture holds what it shows in words (`described`).
+
+    Raises:
+        ValueError: the figure carries no text.
     """
     drawn, reduced = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=150)
     picture = Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    picture.save(reduced, "png", optimize=True)
+    words = PngInfo()
+    words.add_itxt("Description", description(figure))  # a keyword of the format for this
+    picture.save(reduced, "png", optimize=True, pnginfo=words)
     return reduced.getvalue()
+
+
+def described(picture: bytes) -> str:
+    """Return what a PNG of `png` shows in words; "" for a picture without."""
+    with Image.open(io.BytesIO(picture)) as opened:
+        return str(opened.info.get("Description", ""))
 
 
 def style(index: int) -> dict[str, Any]:
@@ -104,16 +133,44 @@ def method_style(name: str, reading: str = "", index: int = 0) -> dict[str, Any]
         reading: "printed" has open markers and a dotted line.
         index: of the line in its panel, for a name that is a setting and no method.
 
-    >>> method_style("CDP")
-    {'color': '#999999', 'marker': 'X', 'linestyle': '-'}
-    >>> method_style("CDP", "printed")["mfc"]
+    >>> method_style("DPGDM")
+    {'color': '#CC79A7', 'marker': '*', 'linestyle': '-'}
+    >>> method_style("DPGDM", "printed")["mfc"]
     'white'
     """
     known = METHODS.get(name) or METHODS.get(name.split(" (")[0])
     if known is None:
-        return {**style(index), "marker": "."}
+        return {**setting_style(name, index), "marker": "."}
     colour, marker = known
     return {"color": colour, "marker": marker, "linestyle": "-", **READINGS.get(reading, {})}
+
+
+def setting_style(name: str, index: int = 0) -> dict[str, Any]:
+    """Return colour and line of a setting: a target's or a threshold's own, else those of the n-th line of a panel.
+
+    >>> setting_style("cap 0.3"), setting_style("cap 0.3, de-biased")
+    ({'color': '#CC79A7', 'linestyle': '-'}, {'color': '#CC79A7', 'linestyle': '--'})
+    >>> setting_style("ε = 8")
+    {'color': '#009E73', 'linestyle': '-.'}
+    """
+    if name in TARGETS:
+        colour, line = TARGETS[name]
+        return {"color": colour, "linestyle": line}
+    cap = re.match(r"(?:cap|threshold) ([\d.]+)(, de-biased)?$|(Eq\. \(10\))", name)
+    threshold = np.inf if cap and cap[3] else float(cap[1]) if cap else None
+    if threshold not in THRESHOLDS:
+        return style(index)
+    return {"color": THRESHOLDS[threshold], "linestyle": "--" if cap and cap[2] else "-"}
+
+
+def budget_colour(budget: float) -> Any:
+    """Return the colour of the budget of a step, from dark for a small one to light, on a logarithmic scale.
+
+    >>> budget_colour(0.05) == budget_colour(0.01)  # beyond the end of the scale
+    True
+    """
+    low, high = np.log(BUDGETS)
+    return mpl.colormaps["viridis"](0.9 * float(np.clip((np.log(budget) - low) / (high - low), 0, 1)))
 
 
 def style_of(runs: pd.DataFrame, index: int = 0) -> dict[str, Any]:
@@ -208,7 +265,8 @@ def final_accuracies(runs: pd.DataFrame) -> Figure:
     for axes in grid:
         axes.set_xlabel("final test accuracy (%)")
     grid[-1].set_xlabel("final test accuracy (%); bars: 95 % interval of the mean; dots: seeds")
-    return figure
+    first, *others = (finals(group, 2) for group in groups)
+    return describe(figure, f"Mean final test accuracy, highest first: {first}", *others)
 
 
 def final_rows(axes: Axes, runs: pd.DataFrame) -> None:

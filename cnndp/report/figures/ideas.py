@@ -4,7 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cnndp.report.figures.drawing import COLOURS, error_line, legend_below, panels, style, style_of
+from cnndp.report.figures.drawing import COLOURS, error_line, legend_below, panels, setting_style, spreads, style_of
+from cnndp.report.figures.said import describe, ends
 
 
 def forest(found: pd.DataFrame) -> Figure:
@@ -22,30 +23,45 @@ def forest(found: pd.DataFrame) -> Figure:
         panel.xaxis.set_major_locator(MaxNLocator(nbins=6))  # fractions of a point
     axes[0].set_yticklabels(names)
     axes[0].invert_yaxis()
-    return figure
+    said = [f"At ε = {epsilon:g}: {differences(group)}" for epsilon, group in found.groupby("epsilon")]
+    return describe(figure, "Difference in points with its 95 % interval", *said)
+
+
+def differences(found: pd.DataFrame) -> str:
+    """Return each difference with its interval, and whether that holds 0."""
+    return "; ".join(
+        f"{one.what} {one.mean:+.2f}, {one.low:.2f} to {one.high:.2f}"
+        f" ({'not told from 0' if one.low <= 0 <= one.high else 'better' if one.low > 0 else 'worse'})"
+        for one in found.itertuples()
+    )
 
 
 def by_cap(runs: pd.DataFrame) -> Figure:
     """Draw accuracy against the cap, one line an epsilon, mean +- std over seeds."""
     figure, (axes,) = panels(1, height=4.0)
     figure.set_figwidth(6.5)
+    said = []
     for index, (epsilon, group) in enumerate(runs.groupby("target_epsilon")):
-        error_line(axes, group, "rate", f"numerical ε = {epsilon:g}", **style(index))
+        name = f"ε = {epsilon:g}"
+        error_line(axes, group, "rate", f"numerical {name}", **setting_style(name, index))
+        said.append(f"{name}: {ends(spreads(group, 'rate')['mean'], at='cap ')}")
     axes.set(xscale="log", xlabel="cap (log)", ylabel="accuracy on validation images (%)")
     axes.legend(fontsize=9, frameon=False)
-    return figure
+    return describe(figure, "Mean accuracy on validation images", *said)
 
 
 def by_dimension(runs: pd.DataFrame) -> Figure:
     """Draw final test accuracy against the dimension, Gaussian and Laplace, one panel an epsilon, mean +- std."""
     figure, axes = panels(runs["target_epsilon"].nunique(), height=4.0, sharey=True)
+    said = []
     for panel, (epsilon, lines) in zip(axes, runs.groupby("target_epsilon"), strict=True):
         for index, (noise, group) in enumerate(lines.groupby("name", sort=False)):
             error_line(panel, group, "projection", noise, **style_of(group, index))
+            said.append(f"{noise} noise at ε = {epsilon:g}: {ends(spreads(group, 'projection')['mean'], at='d = ')}")
             sizes = sorted(set(group["projection"].astype(int)))
         panel.set(xscale="log", xlabel="dimension d (log)", title=f"numerical ε = {epsilon:g}")
         panel.set_xticks(sizes, [str(size) for size in sizes])
         panel.minorticks_off()
     axes[0].set_ylabel("final test accuracy (%)")
     legend_below(figure, axes[0])
-    return figure
+    return describe(figure, "Mean final test accuracy", *said)

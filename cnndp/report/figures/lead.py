@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 WIDTH, ROW, TOP, FOOT = 480, 60, 54, 40  # in pixels: text is read at the width of a phone, too
 MARKS = {  # of each column: marker, whether it is filled, and its size
     "paper": ("D", False, 11),  # around what it coincides with
-    "printed": ("X", True, 7),
+    "printed": ("v", True, 8),
     "reconstructed": ("o", True, 9),
     "private": ("s", True, 8),
 }

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cnndp.report.figures.drawing import band, curves, legend_below, nothing, panels, sparse, style, style_of
+from cnndp.report.figures.said import describe, ranked
 from cnndp.report.numbers import spread
 from cnndp.report.tables import by_label, table
 from cnndp.training.methods import noise_std
@@ -45,19 +46,23 @@ def norms(history: pd.DataFrame, names: Sequence[str]) -> Figure:
     """
     made = with_noise_norm(history[history["name"].isin(names)])
     figure, (left, middle, right) = panels(3, height=4.0)
-    figure.set_figwidth(10)
+    figure.set_figwidth(9.6)  # text of 9 points is read at the width of a page
+    lasts, shares = {}, {}
     for index, name in enumerate(name for name in names if name in made["name"].unique()):
         group = made[made["name"] == name]
         band(left, group, "test_accuracy", name, style_of(group, index))
         for axes, column in ((middle, "gradient_norm"), (right, "noise_norm")):
             mean = mean_curve(group, column)
             axes.plot(mean.index, mean, label=name, **style_of(group, index), markevery=sparse(mean))
+        lasts[name] = float(curves(group, "test_accuracy").iloc[-1].mean())
+        share = (mean_curve(group, "noise_norm") / mean_curve(group, "gradient_norm")).iloc[-1]
+        shares[name] = f"noise {100 * share:.0f} % of the gradient's norm" if np.isfinite(share) else ""
     left.set(title="test accuracy", ylabel="accuracy (%)", ylim=(0, 103), xlabel="iteration")
     for axes, title in ((middle, "noisy gradient"), (right, "its noise alone")):
         axes.set(title=title, ylabel="L2 norm (log)", yscale="log", xlabel="iteration")
     right.set_ylim(middle.get_ylim())
     legend_below(figure, left)
-    return figure
+    return describe(figure, f"Mean test accuracy at the last iteration: {ranked(lasts, shares)}")
 
 
 def drivers(history: pd.DataFrame) -> Figure:
@@ -81,15 +86,18 @@ def drivers(history: pd.DataFrame) -> Figure:
         "step size": "step_size",
     }
     figure, axes = panels(len(chosen), height=4.2)
+    said = []
     for panel, label in zip(axes, chosen, strict=True):
-        group = squares[squares["label"] == label]
+        group, lasts = squares[squares["label"] == label], []
         for index, (name, column) in enumerate(lines.items()):
             mean = mean_curve(group, column)
             panel.plot(mean.index, mean, label=name, **style(index))
+            lasts.append(f"{name} {mean.iloc[-1]:.3g}")
+        said.append(f"{label}, at the last iteration: {', '.join(lasts)}")
         panel.set(yscale="log", xlabel="iteration", title=label)
     axes[0].set_ylabel("value (log)")
     legend_below(figure, axes[0], columns=2)
-    return figure
+    return describe(figure, *said)
 
 
 def polyak_runs(history: pd.DataFrame) -> pd.DataFrame:

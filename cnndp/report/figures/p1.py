@@ -13,17 +13,19 @@ from cnndp.papers.sections.p1 import THRESHOLDS
 from cnndp.report.figures.drawing import (
     STYLE,
     band,
+    budget_colour,
     cross,
     curves,
     error_line,
     legend_below,
     nothing,
     panels,
+    setting_style,
     sparse,
     spreads,
-    style,
     style_of,
 )
+from cnndp.report.figures.said import describe, ends, ranked, said_by_p1
 from cnndp.report.numbers import divergence
 from cnndp.report.pairs import own, with_threshold
 from cnndp.report.tables import by_label
@@ -63,7 +65,18 @@ def ablation(history: pd.DataFrame, stated: Mapping[str, float], num_steps: int)
             )
     axes[0].set_ylabel("accuracy (%)")
     legend_below(figure, axes[0])
-    return figure
+    test, train = (ranked(last_means(shown, f"{part}_accuracy")) for part in ("test", "train"))
+    return describe(
+        figure,
+        f"Mean accuracy at iteration {num_steps} on test images: {test}",
+        f"On training images: {train}",
+        said_by_p1(stated),
+    )
+
+
+def last_means(history: pd.DataFrame, column: str) -> dict[str, float]:
+    """Return the mean of a column over seeds at the last iteration, by label."""
+    return {label: float(curves(group, column).iloc[-1].mean()) for label, group in by_label(history)}
 
 
 def magnify(axes: Axes, history: pd.DataFrame, column: str, num_steps: int) -> None:
@@ -94,12 +107,15 @@ def accuracy_lost(history: pd.DataFrame, stated: Mapping[str, Mapping[str, float
     names = [name for name in shown["name"].unique() if name != REFERENCE]
     if not names:
         return nothing("Not drawn: no method with noise is among the runs at hand.")
+    said = []
     for panel, part, title in zip(axes, ("train", "test"), ("(a) training images", "(b) test images"), strict=True):
+        losses = {}
         reference = by_seed(shown[shown["name"] == REFERENCE], f"{part}_accuracy")
         for index, name in enumerate(names):
             group = shown[shown["name"] == name]
             look, lost = style_of(group, index), lost_to(reference, by_seed(group, f"{part}_accuracy"))
             mean, spread = lost.mean(axis=1), lost.std(axis=1).fillna(0.0)
+            losses[name] = float(mean.iloc[-1])
             label = name + divergence(group.groupby("run").last())
             panel.plot(lost.index, mean, label=label, **look, ms=5, markevery=sparse(mean))
             panel.fill_between(lost.index, mean - spread, mean + spread, alpha=0.15, color=look["color"], linewidth=0)
@@ -110,9 +126,11 @@ def accuracy_lost(history: pd.DataFrame, stated: Mapping[str, Mapping[str, float
                 panel.plot(lost.index[-1], stated[part][name], "o", mfc="white", color=look["color"], clip_on=False)
         panel.set(title=title, xlabel="iteration")
         panel.axhline(0, color="0.35", linewidth=0.8)
+        theirs = {name: f"P1: {value:.2f}" for name, value in stated.get(part, {}).items()}
+        said.append(f"On {title[4:]}: {ranked(losses, theirs, unit=' points')}")
     axes[0].set_ylabel("accuracy lost (points)")
     legend_below(figure, axes[0], columns=2 if (shown["status"] == "diverged").any() else 4)
-    return figure
+    return describe(figure, "Accuracy lost at the last iteration, most first", *said)
 
 
 def by_seed(history: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -161,7 +179,9 @@ def by_length(runs: pd.DataFrame, stated: Mapping[str, float]) -> Figure:
     right.invert_yaxis()
     right.grid(axis="y", visible=False)
     legend_below(figure, left, columns=3)
-    return figure
+    means = {name: spreads(group, "num_steps")["mean"].mean() for name, group in shown.groupby("line")}
+    over = f"T = {', '.join(str(length) for length in lengths)}"
+    return describe(figure, f"Mean final test accuracy over {over}: {ranked(means)}", said_by_p1(stated))
 
 
 def line_style(group: pd.DataFrame, index: int) -> dict[str, Any]:
@@ -189,7 +209,10 @@ def at_one_length(shown: pd.DataFrame, stated: Mapping[str, float], length: int)
     axes.set_yticklabels(names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    return figure
+    groups = dict(iter(shown.groupby("line")))
+    means = {name: float(group["test_accuracy"].mean()) for name, group in groups.items()}
+    notes = {name: divergence(group).removeprefix("; ") for name, group in groups.items()}
+    return describe(figure, f"Mean final test accuracy at T = {length}: {ranked(means, notes)}", said_by_p1(stated))
 
 
 def thresholds(history: pd.DataFrame) -> Figure:
@@ -201,24 +224,26 @@ def thresholds(history: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(8.6, 3.8), layout="constrained")
         axes = figure.subplots(1, len(THRESHOLDS), sharey=True)
     budgets = sorted(capped["budget"].unique())
-    colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(budgets)))
-    reference = history[history["name"] == REFERENCE]
+    reference, said = history[history["name"] == REFERENCE], []
     for panel, threshold, letter in zip(axes, THRESHOLDS, "abc", strict=True):
-        for budget, colour in zip(budgets, colours, strict=True):
+        lasts = {}
+        for budget in budgets:
             group = capped[(capped["max_step"] == threshold) & (capped["budget"] == budget)]
             if len(group):
                 line = curves(group, "test_accuracy").mean(axis=1)
-                panel.plot(line.index, line, color=colour, label=f"{budget:g}")
+                panel.plot(line.index, line, color=budget_colour(budget), label=f"{budget:g}")
+                lasts[budget] = line.iloc[-1]
         if len(reference):
             line = curves(reference, "test_accuracy").mean(axis=1)
             panel.plot(line.index, line, color="0.5", linestyle=":", label=REFERENCE)
         panel.set(title=f"({letter}) threshold {threshold:g}", xlabel="iteration", ylim=(0, 103))
+        said += [f"Threshold {threshold:g}: {ends(pd.Series(lasts), at='budget ')}"] if lasts else []
     axes[0].set_ylabel("test accuracy (%)")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=8, fontsize=9, frameon=False, title="budget of a step"
     )
-    return figure
+    return describe(figure, "Mean test accuracy at the last iteration", *said)
 
 
 def interaction(runs: pd.DataFrame) -> Figure:
@@ -228,8 +253,11 @@ def interaction(runs: pd.DataFrame) -> Figure:
         return nothing("Not drawn: no run with a threshold is at hand.")
     figure, (axes,) = panels(1, height=3.6)
     figure.set_figwidth(6.5)
+    said = []
     for index, (threshold, group) in enumerate(capped.groupby("max_step")):
-        error_line(axes, group, "budget", f"threshold {threshold:g}", **style(index))
+        name = f"threshold {threshold:g}"
+        error_line(axes, group, "budget", name, **setting_style(name, index))
+        said.append(f"{name.capitalize()}: {ends(spreads(group, 'budget')['mean'], at='budget ')}")
     axes.set(xscale="log", xlabel="budget of a step (log)", ylabel="final test accuracy (%)")
     axes.legend(fontsize=9, frameon=False)
-    return figure
+    return describe(figure, "Mean final test accuracy", *said)

@@ -9,6 +9,7 @@ from cnndp.checks import at_least
 from cnndp.data.datasets import Images
 from cnndp.privacy.accounting import rdp_epsilon
 from cnndp.report.figures.drawing import STYLE, curves, legend_below, panels, sparse, style, style_of
+from cnndp.report.figures.said import describe, ranked
 from cnndp.report.tables import by_label
 from cnndp.training.config import Config
 
@@ -31,7 +32,7 @@ def class_names(images: Images) -> list[str]:
 def class_counts(images: Images) -> Figure:
     """Draw P2's Figs. 3 and 4: how many training (left) and test images (right) each class has."""
     figure, axes = panels(2, height=3.6)
-    parts = (images.train_labels, images.test_labels)
+    parts, said = (images.train_labels, images.test_labels), []
     for panel, labels, title in zip(axes, parts, ("training images", "test images"), strict=True):
         counts = labels.bincount(minlength=images.num_classes).numpy()
         panel.barh(range(images.num_classes), counts, color=style(0)["color"], height=0.7)
@@ -42,7 +43,8 @@ def class_counts(images: Images) -> Figure:
         panel.margins(x=0.18)
         panel.invert_yaxis()
         panel.grid(axis="y", visible=False)
-    return figure
+        said.append(f"{len(labels):,} {title}, {counts.min():,} to {counts.max():,} a class")
+    return describe(figure, *said, f"{images.num_classes} classes: {', '.join(class_names(images))}")
 
 
 def samples(images: Images, per_class: int = 8) -> Figure:
@@ -58,7 +60,11 @@ def samples(images: Images, per_class: int = 8) -> Figure:
             if place < len(chosen):
                 axes.imshow(chosen[place].squeeze(), cmap="gray_r", vmin=0, vmax=255)
         grid[number][0].text(-0.25, 0.5, name, transform=grid[number][0].transAxes, ha="right", va="center", fontsize=9)
-    return figure
+    shape = " x ".join(str(size) for size in images.train_images.shape[1:])
+    names = ", ".join(class_names(images))
+    return describe(
+        figure, f"Up to {per_class} images of {shape} values for each of {images.num_classes} classes: {names}"
+    )
 
 
 def by_epoch(history: pd.DataFrame, num_steps: int) -> Figure:
@@ -70,8 +76,10 @@ def by_epoch(history: pd.DataFrame, num_steps: int) -> Figure:
     """
     figure, axes = panels(2, height=4.2)
     shown = history[history["num_steps"] == num_steps]
+    said = []
     most = {"accuracy": 100.0, "loss": np.inf}  # no band reaches where no value can be
     for panel, what, unit in zip(axes, most, ("accuracy (%)", "cross-entropy"), strict=True):
+        lasts = {}
         for index, (_, group) in enumerate(by_label(shown)):
             run = group.iloc[0]
             name = f"{run['name']}{READINGS.get(run['reading'], '')}"
@@ -81,13 +89,16 @@ def by_epoch(history: pd.DataFrame, num_steps: int) -> Figure:
                 mean, spread = values.mean(axis=1), values.std(axis=1).fillna(0.0)
                 look = {**style_of(group, index), "linestyle": line}
                 colour = look["color"]
+                lasts[f"{name}, {images}"] = float(mean.iloc[-1])
                 panel.plot(epochs, mean, label=f"{name}, {images}", **look, ms=5, markevery=sparse(mean))
                 low, high = np.maximum(mean - spread, 0), np.minimum(mean + spread, most[what])
                 panel.fill_between(epochs, low, high, color=colour, alpha=0.12, linewidth=0)
         panel.set(xlabel="epoch", ylabel=unit, title=what)
+        found = ranked(lasts) if what == "accuracy" else ranked(lasts, unit="", digits=3)
+        said.append(f"{what.capitalize()} after epoch {len(values) - 1}: {found}")
     axes[0].set_ylim(0, 103)
     legend_below(figure, axes[0], columns=3)
-    return figure
+    return describe(figure, *said)
 
 
 def epsilon_by_epoch(config: Config, num_train: int = 60_000, epochs: int = 20) -> Figure:
@@ -103,11 +114,14 @@ def epsilon_by_epoch(config: Config, num_train: int = 60_000, epochs: int = 20) 
     sampling_prob = config.batch_size / num_train
     steps = round(1 / sampling_prob)
     counts = list(range(1, epochs + 1))
+    said = []
     for index, multiplier in enumerate((1.3, NEEDED_MULTIPLIER)):
         values = [rdp_epsilon(multiplier, sampling_prob, steps * count) for count in counts]
         axes.plot(counts, values, marker=".", label=f"noise multiplier {multiplier:g}", **style(index))
+        said.append(f"Noise multiplier {multiplier:g}: ε = {values[-1]:.2f} after {epochs} epochs")
     stated = {3: 0.56, 20: 100.09}
     axes.plot(list(stated), list(stated.values()), "o", mfc="white", color="black", label="P2, Table 3")
     axes.set(xlabel="epochs", ylabel="ε (log), δ = 1e-5", yscale="log")
     axes.legend(fontsize=9, frameon=False)
-    return figure
+    theirs = " and ".join(f"ε = {epsilon:g} after {count}" for count, epsilon in stated.items())
+    return describe(figure, *said, f"P2 states {theirs}")

@@ -1,7 +1,6 @@
 """Figures of the tuning pages and of the private reading: accuracy against the rate, the cap, and numerical epsilon."""
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,18 +8,20 @@ from matplotlib.figure import Figure
 from cnndp.papers.sections.labels import sized
 from cnndp.report.figures.drawing import (
     CLOSE,
-    COLOURS,
-    LINES,
     STYLE,
     band,
+    budget_colour,
     cross,
+    curves,
     error_line,
     legend_below,
     method_style,
     nothing,
     panels,
+    setting_style,
     style_of,
 )
+from cnndp.report.figures.said import describe, number, ranked
 
 MANY = 5  # methods in several panels are drawn apart, one panel a method: their lines would coincide
 SINGLE = 6.5  # inches, of a single panel: room for the legend below it
@@ -63,7 +64,24 @@ def by_rate(runs: pd.DataFrame) -> Figure:
         fontsize=9,
         frameon=False,
     )
-    return figure
+    return describe(figure, *best_rates(shown))
+
+
+def best_rates(shown: pd.DataFrame) -> list[str]:
+    """Return a sentence for each panel of `by_rate`: the highest accuracy of each line and its rate.
+
+    Args:
+        shown: tuning runs, with the `frame` and the `line` of each.
+    """
+    said = []
+    for frame, runs in shown.groupby("frame", sort=False):
+        best, rates = {}, {}
+        for line, group in runs.groupby("line", sort=False):
+            means = group.groupby("rate")["test_accuracy"].mean()
+            best[line] = float(means.max())
+            rates[line] = f"at {means.idxmax():.3g}, {number(means.min())} at worst"
+        said.append(f"Best accuracy on validation images{frame and f', {frame}'}: {ranked(best, rates)}")
+    return said
 
 
 def mark(axis: Axes, group: pd.DataFrame, means: pd.Series, colour: str, ring: float) -> None:
@@ -104,9 +122,9 @@ def apart(shown: pd.DataFrame, names: list[str]) -> Figure:
             group = shown[(shown["line"] == name) & (shown["frame"] == frame)]
             if group.empty:
                 continue
-            means, colour = group.groupby("rate")["test_accuracy"].mean(), COLOURS[index]
-            axis.plot(means.index, means, LINES[index % len(LINES)], marker=".", color=colour, label=frame)
-            mark(axis, group, means, colour, ring=10)
+            means, look = group.groupby("rate")["test_accuracy"].mean(), setting_style(frame, index)
+            axis.plot(means.index, means, marker=".", label=frame, **look)
+            mark(axis, group, means, look["color"], ring=10)
         axis.set(xscale="log", ylim=limits_of(shown["test_accuracy"]))
         axis.set_title(name, fontsize=11)
         axis.grid(axis="x", which="minor", visible=False)
@@ -118,7 +136,7 @@ def apart(shown: pd.DataFrame, names: list[str]) -> Figure:
         grid[lowest].set_xlabel("rate or cap (log)")
     figure.supylabel("accuracy on validation images (%)", fontsize=11)
     legend_below(figure, grid[0])
-    return figure
+    return describe(figure, *best_rates(shown))
 
 
 def by_epsilon(history: pd.DataFrame) -> Figure:
@@ -130,14 +148,18 @@ def by_epsilon(history: pd.DataFrame) -> Figure:
     targets = [target for target in history["target"].unique() if target]
     figure, axes = panels(max(1, len(targets)), height=4.6, sharey=True)
     figure.set_figwidth(max(SINGLE, figure.get_figwidth()))
+    said = []
     for axis, target in zip(axes, targets or [""], strict=True):
         shown = history[history["target"].isin(["", target])]
+        lasts = {}
         for index, (name, group) in enumerate(shown.groupby("name", sort=False)):
             band(axis, group, "test_accuracy", name, style_of(group, index))
+            lasts[name] = float(curves(group, "test_accuracy").iloc[-1].mean())
+        said.append(f"Mean test accuracy at the last iteration{target and f', {target}'}: {ranked(lasts)}")
         axis.set(title=target and f"numerical {target}", xlabel="iteration", ylim=(0, 103))
     axes[0].set_ylabel("test accuracy (%)")
     legend_below(figure, axes[0], columns=4 if len(axes) > 1 else 2)
-    return figure
+    return describe(figure, *said)
 
 
 def by_cap(runs: pd.DataFrame) -> Figure:
@@ -154,11 +176,14 @@ def by_cap(runs: pd.DataFrame) -> Figure:
     figure, axes = panels(len(mechanisms), height=4.4, sharey=True)
     figure.set_figwidth(max(SINGLE, figure.get_figwidth()))
     budgets = sorted(capped["budget"].unique())
-    colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(budgets)))
+    said = []
     for axis, mechanism in zip(axes, mechanisms, strict=True):
+        best = {}
         for budget, group in capped[capped["mechanism"] == mechanism].groupby("budget"):
-            colour = colours[budgets.index(budget)]
-            error_line(axis, group, by, f"{budget:g} a step", color=colour)
+            error_line(axis, group, by, f"{budget:g} a step", color=budget_colour(budget))
+            means = group.groupby(by)["test_accuracy"].mean()
+            best[f"{means.idxmax():g} with {budget:g} a step"] = float(means.max())
+        said.append(f"{mechanism.title()} noise: {ranked(best)}")
         axis.set(
             xscale="log",
             xlabel="cap / its reference (log)" if by == "cap_factor" else "cap (log)",
@@ -171,7 +196,7 @@ def by_cap(runs: pd.DataFrame) -> Figure:
     texts = [f"{name}, numerical ε = {epsilons}" for name, epsilons in names.items()]
     lines = [handles[name] for name in names]
     figure.legend(lines, texts, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
-    return figure
+    return describe(figure, "Best mean final test accuracy of each budget, at its cap", *said)
 
 
 def epsilons_of(runs: pd.DataFrame) -> str:
