@@ -110,7 +110,8 @@ def one_by_one(model: nn.Module, weights: Tensor, config: Config, images: Images
         loss = cross_entropy(model(to_input(image[None])), label[None])
         parts = torch.autograd.grad(loss, list(model.parameters()))
         gradient = torch.cat([part.flatten() for part in parts]).double()
-        gradients.append(gradient * min(1.0, config.clip_norm / float(gradient.norm(p=order))))
+        norm = float(gradient.norm(p=order))  # 0 where the network is certain and right
+        gradients.append(gradient * (min(1.0, config.clip_norm / norm) if norm else 1.0))
         losses.append(loss.detach().double())
     return torch.stack(gradients, dim=1), torch.stack(losses)
 
