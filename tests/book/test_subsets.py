@@ -1,5 +1,6 @@
 """Every notebook with every choice a reader can make: it shows what there is, or stops with one sentence."""
 
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -93,8 +94,12 @@ GRIDS = [(section, name) for section, entry in SECTIONS.items() for name in entr
 def test_a_notebook_takes_other_values_of_what_it_varies(place, monkeypatch, capsys, section, name, values):
     monkeypatch.setenv("CNNDP_RESULTS", str(place / "store"))
     monkeypatch.chdir(place)
-    shown = execute(NOTEBOOKS / f"{section}.ipynb", monkeypatch, dataset="grey.npz", num_steps=2, **{name: values})
+    drawn = []
+    given = {"dataset": "grey.npz", "num_steps": 2, name: values}
+    shown = execute(NOTEBOOKS / f"{section}.ipynb", monkeypatch, drawn, **given)
     assert all(f"{value:g}" in "\n".join(shown) for value in values)
+    texts = "\n".join(text for figure in drawn for text in figure)
+    assert all(re.search(rf"(?<![\d.]){value:g}(?![\d.])", texts) for value in values), texts
     assert capsys.readouterr().out.rstrip().endswith(("pass", "which was not kept"))
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cnndp.papers.sections.p1 import THRESHOLDS
 from cnndp.report.figures.drawing import (
     STYLE,
     band,
@@ -220,12 +219,13 @@ def thresholds(history: pd.DataFrame) -> Figure:
     capped = with_threshold(history)
     if capped.empty:
         return nothing("Not drawn: no run with a threshold is at hand; add 'cnn_dp_gan_polyak' to methods.")
+    levels = sorted(capped["max_step"].unique())
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 3.8), layout="constrained")
-        axes = figure.subplots(1, len(THRESHOLDS), sharey=True)
+        axes = figure.subplots(1, len(levels), sharey=True, squeeze=False)[0]
     budgets = sorted(capped["budget"].unique())
     reference, said = history[history["name"] == REFERENCE], []
-    for panel, threshold, letter in zip(axes, THRESHOLDS, "abc", strict=True):
+    for place, (panel, threshold) in enumerate(zip(axes, levels, strict=True)):
         lasts = {}
         for budget in budgets:
             group = capped[(capped["max_step"] == threshold) & (capped["budget"] == budget)]
@@ -236,7 +236,7 @@ def thresholds(history: pd.DataFrame) -> Figure:
         if len(reference):
             line = curves(reference, "test_accuracy").mean(axis=1)
             panel.plot(line.index, line, color="0.5", linestyle=":", label=REFERENCE)
-        panel.set(title=f"({letter}) threshold {threshold:g}", xlabel="iteration", ylim=(0, 103))
+        panel.set(title=f"({chr(97 + place)}) threshold {threshold:g}", xlabel="iteration", ylim=(0, 103))
         said += [f"Threshold {threshold:g}: {ends(pd.Series(lasts), at='budget ')}"] if lasts else []
     axes[0].set_ylabel("test accuracy (%)")
     handles, labels = axes[0].get_legend_handles_labels()
