@@ -30,14 +30,15 @@ def undrawn(caption, texts):
 def execute(path, monkeypatch, drawn=None, **parameters):
     """Run the code cells of a notebook with these parameters; return what its cells showed, as texts.
 
-    A list `drawn` is given the texts of every figure.
+    A list `drawn` is given every figure.
 
     The last expression of a cell counts, as in Jupyter, and figures are drawn in low resolution. A caption that names
     a method which its figure does not draw fails.
     """
-    texts = [] if drawn is None else drawn
+    texts, drawn = [], [] if drawn is None else drawn
 
     def png(figure):
+        drawn.append(figure)
         texts.append(drawing.names_in(figure))
         return low_resolution(figure)
 

@@ -116,6 +116,15 @@ def test_fig_10_has_a_panel_for_each_threshold_and_a_line_for_each_budget(made):
         np.testing.assert_allclose(line.lines[0].get_xydata(), np.transpose([BUDGETS, means]))
 
 
+def test_fig_10_draws_the_thresholds_and_budgets_that_a_reader_chooses(tmp_path):
+    given = {"thresholds": [0.05, 0.5], "budgets": [0.7], "num_steps": 2, "seeds": [0], "batch_size": 20}
+    study = experiment.prepare("fig10_thresholds", dataset="digits", **given)
+    results = experiment.run(study._replace(root=tmp_path))
+    panels = p1.thresholds(frames.history(results)).axes
+    assert [axes.get_title() for axes in panels] == ["(a) threshold 0.05", "(b) threshold 0.5"]
+    assert all([line.get_label() for line in axes.lines] == ["0.7", "noise-free"] for axes in panels)
+
+
 def test_the_interaction_is_the_difference_of_two_differences(made):
     results = made("fig10_thresholds")
 
