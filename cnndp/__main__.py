@@ -6,6 +6,7 @@ import ast
 import errno
 import json
 import multiprocessing
+import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,7 +23,7 @@ from cnndp.papers.sections.profiles import PROFILES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cnndp.runs import experiment, replay
+    from cnndp.runs import executors, experiment, replay
 
 DATASET = click.option("--dataset", default="digits", show_default=True, help="A name, or a path to an .npz.")
 PROFILE = click.option("--profile", default="small", show_default=True, help=f"One of {', '.join(PROFILES)}.")
@@ -111,25 +112,62 @@ def run(section: str, dataset: str, profile: str, device: str, refresh: bool, pa
 @click.option("--datasets", default="mnist", show_default=True, help="Comma-separated names.")
 @click.option("--profile", default="paper", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--jobs", default=None, type=click.IntRange(1), help="Runs at once; one a core without it, one on a GPU.")
+@click.option("--scheduler", default=None, metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:8786.")
+@click.option("--slurm", is_flag=True, help="One SLURM job a run, at most --jobs at once.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Of each worker of a cluster.")
 @PARAMETERS
-def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...]) -> None:
+def sweep(
+    datasets: str,
+    profile: str,
+    device: str,
+    jobs: int | None,
+    scheduler: str | None,
+    slurm: bool,
+    threads: int,
+    parameters: tuple[str, ...],
+) -> None:
     """Run all sections on all DATASETS; interrupt it at will, a second call goes on."""
+    if scheduler and (slurm or jobs):
+        raise click.UsageError("--scheduler takes all workers of that cluster; leave --slurm and --jobs out")
     from cnndp.papers.sections.plan import SECTIONS, NoRuns
-    from cnndp.runs import experiment
+    from cnndp.runs import executors, experiment
 
     given = parse(parameters)
     if twice := sorted({"dataset", "profile", "device"} & given.keys()):
         raise ValueError(f"-p {twice[0]}={given[twice[0]]!r}: sweep has an option for that; use --{OPTION[twice[0]]}")
+    pool = pool_of(device, jobs, scheduler, slurm, threads)
+    # A cluster's workers pick their own device, which this machine need not have.
+    here = "cpu" if scheduler or slurm else device
+    left_out = []
     for name in datasets.split(","):
         for section in SECTIONS:
             click.echo(f"{section} on {name}")
-            options = {"dataset": name, "profile": profile, "device": device, **given}
+            options = {"dataset": name, "profile": profile, "device": here, **given}
             try:
                 prepared = experiment.prepare(section, **options)
             except NoRuns as nothing:
                 click.echo(f"skipped: {nothing}")
                 continue
-            click.echo(summary(experiment.run(prepared)))
+            try:
+                click.echo(summary(executors.run(prepared, pool) if pool else experiment.run(prepared)))
+            except executors.Unfinished as unfinished:
+                left_out.append(str(unfinished))
+                click.echo(f"left out: {unfinished}")
+    if left_out:
+        raise executors.Unfinished("; ".join(left_out))
+
+
+def pool_of(device: str, jobs: int | None, scheduler: str | None, slurm: bool, threads: int) -> executors.Pool | None:
+    """Return where a sweep's runs are trained, or None for this very process."""
+    from cnndp.runs import executors, experiment
+
+    if scheduler:
+        return executors.dask(scheduler, device, threads)
+    if slurm:
+        return executors.slurm(jobs or 1, device, threads)
+    count = jobs or (1 if experiment.pick_device(device).type == "cuda" else os.cpu_count() or 1)
+    return executors.processes(count, device) if count > 1 else None
 
 
 @main.command()
