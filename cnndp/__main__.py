@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -175,16 +176,23 @@ def pool_of(device: str, jobs: int | None, scheduler: str | None, slurm: bool, t
 @click.option("--repeats", default=15, show_default=True, help="Turns of each variant; the spread is over these.")
 @click.option("--threads", default=None, type=click.IntRange(1), help="On a CPU; torch's own choice without it.")
 @click.option("--store", "of_store", is_flag=True, help="Instead: what reading the run store costs as it grows.")
+@click.option(
+    "--load", "of_load", default=None, type=click.IntRange(1), help="Instead: what handing out so many costs."
+)
 @BOOK
-def bench(device: str, repeats: int, threads: int | None, of_store: bool, book: bool) -> None:
+def bench(device: str, repeats: int, threads: int | None, of_store: bool, of_load: int | None, book: bool) -> None:
     """Measure what a private step costs on this machine, beside ordinary SGD and Opacus."""
     import torch
 
-    from cnndp.bench import cost, scale, timing
+    from cnndp.bench import cost, load, scale, timing
     from cnndp.runs import experiment, store
 
     if of_store:
         click.echo(scale.measure().round(3).to_string(index=False))
+        return
+    if of_load:
+        dask = importlib.util.find_spec("distributed") is not None
+        click.echo(load.measure(of_load, dask=dask).round(2).to_string(index=False))
         return
     if threads:
         torch.set_num_threads(threads)
