@@ -7,7 +7,6 @@ import errno
 import importlib.util
 import json
 import multiprocessing
-import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,7 +23,7 @@ from cnndp.papers.sections.profiles import PROFILES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cnndp.runs import executors, experiment, replay
+    from cnndp.runs import experiment, replay
 
 DATASET = click.option("--dataset", default="digits", show_default=True, help="A name, or a path to an .npz.")
 PROFILE = click.option("--profile", default="small", show_default=True, help=f"One of {', '.join(PROFILES)}.")
@@ -137,7 +136,7 @@ def sweep(
     given = parse(parameters)
     if twice := sorted({"dataset", "profile", "device"} & given.keys()):
         raise ValueError(f"-p {twice[0]}={given[twice[0]]!r}: sweep has an option for that; use --{OPTION[twice[0]]}")
-    pool = pool_of(device, jobs, scheduler, slurm, threads)
+    pool = executors.chosen(device, jobs, scheduler, slurm=slurm, threads=threads)
     # A cluster's workers pick their own device, which this machine need not have.
     here = "cpu" if scheduler or slurm else device
     left_out = []
@@ -157,18 +156,6 @@ def sweep(
                 click.echo(f"left out: {unfinished}")
     if left_out:
         raise executors.Unfinished("; ".join(left_out))
-
-
-def pool_of(device: str, jobs: int | None, scheduler: str | None, slurm: bool, threads: int) -> executors.Pool | None:
-    """Return where a sweep's runs are trained, or None for this very process."""
-    from cnndp.runs import executors, experiment
-
-    if scheduler:
-        return executors.dask(scheduler, device, threads)
-    if slurm:
-        return executors.slurm(jobs or 1, device, threads)
-    count = jobs or (1 if experiment.pick_device(device).type == "cuda" else os.cpu_count() or 1)
-    return executors.processes(count, device) if count > 1 else None
 
 
 @main.command()

@@ -358,7 +358,7 @@ def caught(function: Callable[..., Any], *arguments: Any, **named: Any) -> tuple
         return None, error
 
 
-def slurm(count: int, device: str = "auto", threads: int = 1, cluster: str = "slurm", **options: Any) -> Pool:
+def slurm_jobs(count: int, device: str = "auto", threads: int = 1, cluster: str = "slurm", **options: Any) -> Pool:
     """Return a pool of at most `count` SLURM jobs at once, one a run.
 
     Args:
@@ -384,3 +384,17 @@ def slurm(count: int, device: str = "auto", threads: int = 1, cluster: str = "sl
     jobs = Jobs(executor, count)
     died = (submitit.core.utils.UncompletedJobError,)
     return Pool(jobs, count, device, threads, died, stop=jobs.stop)
+
+
+def chosen(device: str, jobs: int | None, scheduler: str | None, *, slurm: bool, threads: int) -> Pool | None:
+    """Return the pool that a command asks for, or None for this very process; without any, a process a core.
+
+    >>> chosen("cpu", 1, None, slurm=False, threads=1) is None
+    True
+    """
+    if scheduler:
+        return dask(scheduler, device, threads)
+    if slurm:
+        return slurm_jobs(jobs or 1, device, threads)
+    count = jobs or (1 if experiment.pick_device(device).type == "cuda" else os.cpu_count() or 1)
+    return processes(count, device) if count > 1 else None

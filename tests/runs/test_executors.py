@@ -205,7 +205,7 @@ def test_jobs_of_slurms_local_executor_return_the_same_records(asked):
     count = 1 if FULL == 1 else 2
     alone = experiment.run(asked(count, folder="alone"))
     study = asked(count)
-    pool = executors.slurm(count, "cpu", cluster="local")
+    pool = executors.slurm_jobs(count, "cpu", cluster="local")
     try:
         assert kept(executors.run(study, pool)) == kept(alone)
     finally:
