@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import importlib.util
 import json
 import multiprocessing
 import sys
@@ -111,25 +112,50 @@ def run(section: str, dataset: str, profile: str, device: str, refresh: bool, pa
 @click.option("--datasets", default="mnist", show_default=True, help="Comma-separated names.")
 @click.option("--profile", default="paper", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--jobs", default=None, type=click.IntRange(1), help="Runs at once; one a core without it, one on a GPU.")
+@click.option("--scheduler", default=None, metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:8786.")
+@click.option("--slurm", is_flag=True, help="One SLURM job a run, at most --jobs at once.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Of each worker of a cluster.")
 @PARAMETERS
-def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...]) -> None:
+def sweep(
+    datasets: str,
+    profile: str,
+    device: str,
+    jobs: int | None,
+    scheduler: str | None,
+    slurm: bool,
+    threads: int,
+    parameters: tuple[str, ...],
+) -> None:
     """Run all sections on all DATASETS; interrupt it at will, a second call goes on."""
+    if scheduler and (slurm or jobs):
+        raise click.UsageError("--scheduler takes all workers of that cluster; leave --slurm and --jobs out")
     from cnndp.papers.sections.plan import SECTIONS, NoRuns
-    from cnndp.runs import experiment
+    from cnndp.runs import executors, experiment
 
     given = parse(parameters)
     if twice := sorted({"dataset", "profile", "device"} & given.keys()):
         raise ValueError(f"-p {twice[0]}={given[twice[0]]!r}: sweep has an option for that; use --{OPTION[twice[0]]}")
+    pool = executors.chosen(device, jobs, scheduler, slurm=slurm, threads=threads)
+    # A cluster's workers pick their own device, which this machine need not have.
+    here = "cpu" if scheduler or slurm else device
+    left_out = []
     for name in datasets.split(","):
         for section in SECTIONS:
             click.echo(f"{section} on {name}")
-            options = {"dataset": name, "profile": profile, "device": device, **given}
+            options = {"dataset": name, "profile": profile, "device": here, **given}
             try:
                 prepared = experiment.prepare(section, **options)
             except NoRuns as nothing:
                 click.echo(f"skipped: {nothing}")
                 continue
-            click.echo(summary(experiment.run(prepared)))
+            try:
+                click.echo(summary(executors.run(prepared, pool) if pool else experiment.run(prepared)))
+            except executors.Unfinished as unfinished:
+                left_out.append(str(unfinished))
+                click.echo(f"left out: {unfinished}")
+    if left_out:
+        raise executors.Unfinished("; ".join(left_out))
 
 
 @main.command()
@@ -137,16 +163,23 @@ def sweep(datasets: str, profile: str, device: str, parameters: tuple[str, ...])
 @click.option("--repeats", default=15, show_default=True, help="Turns of each variant; the spread is over these.")
 @click.option("--threads", default=None, type=click.IntRange(1), help="On a CPU; torch's own choice without it.")
 @click.option("--store", "of_store", is_flag=True, help="Instead: what reading the run store costs as it grows.")
+@click.option(
+    "--load", "of_load", default=None, type=click.IntRange(1), help="Instead: what handing out so many costs."
+)
 @BOOK
-def bench(device: str, repeats: int, threads: int | None, of_store: bool, book: bool) -> None:
+def bench(device: str, repeats: int, threads: int | None, of_store: bool, of_load: int | None, book: bool) -> None:
     """Measure what a private step costs on this machine, beside ordinary SGD and Opacus."""
     import torch
 
-    from cnndp.bench import cost, scale, timing
+    from cnndp.bench import cost, load, scale, timing
     from cnndp.runs import experiment, store
 
     if of_store:
         click.echo(scale.measure().round(3).to_string(index=False))
+        return
+    if of_load:
+        dask = importlib.util.find_spec("distributed") is not None
+        click.echo(load.measure(of_load, dask=dask).round(2).to_string(index=False))
         return
     if threads:
         torch.set_num_threads(threads)

@@ -26,6 +26,7 @@ PARTS = {
 }
 TEMPORARY = ".tmp"  # what a file that is being written ends in
 LOCKS = ".locks"  # folder in the store, no part of it
+JOBS = ".jobs"  # what SLURM jobs print, likewise
 
 
 class RecordError(Refusal):

@@ -87,7 +87,9 @@ def test_the_digits_run_on_the_command_line(call, folder):
 
 
 def test_a_sweep_runs_every_section(call, own, folder):
-    status, out, _ = call("sweep", "--datasets", own, "--profile", "small", *SMALL, "-p", "methods=['cnn_dp_gan']")
+    status, out, _ = call(
+        "sweep", "--datasets", own, "--profile", "small", "--jobs", "1", *SMALL, "-p", "methods=['cnn_dp_gan']"
+    )
     assert status == 0
     stored = {path.parent.parent.name for path in folder.rglob("*.json")}
     assert {"eq01_05_adaptive_noise", "eq06_11_polyak", "fig07_ablation"} <= stored <= set(SECTIONS)

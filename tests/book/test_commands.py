@@ -95,7 +95,9 @@ def run_command_line(words, place):
         rest = [f"num_steps={SMALL['num_steps']}" if word.startswith("num_steps=") else word for word in rest]
         rest += ["--dataset" if command == "run" else "--datasets", own]
     if command == "sweep":
-        rest += ["-p", "methods=['cnn']"]
+        rest, _ = without(rest, "--scheduler", "--jobs")  # no cluster is here, and processes take seconds to start
+        rest = [word for word in rest if word != "--slurm"]
+        rest += ["--jobs", "1", "-p", "methods=['cnn']"]
     if command == "replay" and rest and rest[0].endswith(".json"):
         run_command_line(["run", "fig07_ablation", "-p", "methods=['cnn_dp']"], place)
         rest = [str(min((place / "store").glob("*/*/*.json"))), *rest[1:], "--dataset", own]
