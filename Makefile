@@ -73,9 +73,9 @@ paper: $(READY)
 	$(BIN)/python -m cnndp sweep --profile paper --datasets mnist,fashion_mnist
 	$(BIN)/python -m cnndp sweep --profile reduced --datasets cifar10
 
-# A multiple of the inputs that `make test` tries, never the same; the count goes to book/results/faults.
+# A multiple of the inputs that `make test` tries, never the same; the count goes to book/results/faults. Real clusters, too.
 faults: $(READY)
-	CNNDP_FAULTS=22 $(ONE) $(PYTEST) tests/faults
+	CNNDP_FAULTS=22 $(ONE) $(PYTEST) tests/faults tests/runs/test_executors.py
 
 bench: $(READY)
 	$(BIN)/python -m cnndp bench

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import errno
-import importlib.util
 import json
 import multiprocessing
 import sys
@@ -112,7 +111,7 @@ def run(section: str, dataset: str, profile: str, device: str, refresh: bool, pa
 @click.option("--datasets", default="mnist", show_default=True, help="Comma-separated names.")
 @click.option("--profile", default="paper", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--jobs", default=None, type=click.IntRange(1), help="Runs at once; one a core without it, one on a GPU.")
+@click.option("--jobs", default=None, type=click.IntRange(1), help="Runs at once, in as many processes.")
 @click.option("--scheduler", default=None, metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:8786.")
 @click.option("--slurm", is_flag=True, help="One SLURM job a run, at most --jobs at once.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Of each worker of a cluster.")
@@ -163,23 +162,16 @@ def sweep(
 @click.option("--repeats", default=15, show_default=True, help="Turns of each variant; the spread is over these.")
 @click.option("--threads", default=None, type=click.IntRange(1), help="On a CPU; torch's own choice without it.")
 @click.option("--store", "of_store", is_flag=True, help="Instead: what reading the run store costs as it grows.")
-@click.option(
-    "--load", "of_load", default=None, type=click.IntRange(1), help="Instead: what handing out so many costs."
-)
 @BOOK
-def bench(device: str, repeats: int, threads: int | None, of_store: bool, of_load: int | None, book: bool) -> None:
+def bench(device: str, repeats: int, threads: int | None, of_store: bool, book: bool) -> None:
     """Measure what a private step costs on this machine, beside ordinary SGD and Opacus."""
     import torch
 
-    from cnndp.bench import cost, load, scale, timing
+    from cnndp.bench import cost, scale, timing
     from cnndp.runs import experiment, store
 
     if of_store:
         click.echo(scale.measure().round(3).to_string(index=False))
-        return
-    if of_load:
-        dask = importlib.util.find_spec("distributed") is not None
-        click.echo(load.measure(of_load, dask=dask).round(2).to_string(index=False))
         return
     if threads:
         torch.set_num_threads(threads)

@@ -387,7 +387,7 @@ def slurm_jobs(count: int, device: str = "auto", threads: int = 1, cluster: str 
 
 
 def chosen(device: str, jobs: int | None, scheduler: str | None, *, slurm: bool, threads: int) -> Pool | None:
-    """Return the pool that a command asks for, or None for this very process; without any, a process a core.
+    """Return the pool that a command asks for, or None for this very process.
 
     >>> chosen("cpu", 1, None, slurm=False, threads=1) is None
     True
@@ -396,5 +396,4 @@ def chosen(device: str, jobs: int | None, scheduler: str | None, *, slurm: bool,
         return dask(scheduler, device, threads)
     if slurm:
         return slurm_jobs(jobs or 1, device, threads)
-    count = jobs or (1 if experiment.pick_device(device).type == "cuda" else os.cpu_count() or 1)
-    return processes(count, device) if count > 1 else None
+    return processes(jobs, device) if jobs and jobs > 1 else None

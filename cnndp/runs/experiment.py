@@ -78,8 +78,7 @@ def from_notebook(section: str, namespace: Mapping[str, Any]) -> Experiment:
         namespace: the notebook's `globals()`, right after the parameters cell.
 
     Raises:
-        ValueError, TypeError: a parameter that does not exist (a misspelt name would otherwise be ignored),
-            or a value of the wrong type or out of range; the message names it and the remedy.
+        ValueError, TypeError: an unknown parameter, a wrong type, a value out of range; with its name and the remedy.
     """
     return prepare(section, **plain_values(namespace, [*PARAMETERS, *GRIDS, *TUNING]))
 
@@ -114,17 +113,15 @@ def check_parameters(namespace: Mapping[str, Any], *known: str) -> dict[str, Any
     for name, value in given.items():
         one_of(known, parameter=name)
         if not isinstance(value, PLAIN):
-            raise TypeError(
-                f"parameter {name}={value!r} is of type {type(value).__name__}; pass a number, text or list"
-            )
+            kind = type(value).__name__
+            raise TypeError(f"parameter {name}={value!r} is of type {kind}; pass a number, text or list")
     return given
 
 
 def plain_values(namespace: Mapping[str, Any], known: Iterable[str] = ()) -> dict[str, Any]:
     """Return what a parameters cell has set: the public names of a notebook's `globals()` with plain values.
 
-    A `known` name is in it whatever its value, so that `seeds = range(3)` is refused and not left out; an imported
-    module of such a name is no parameter.
+    A `known` name is in it whatever its value, so that `seeds = range(3)` is refused; an imported module never is.
     """
     names = frozenset(known)
     return {
@@ -208,7 +205,7 @@ def identify(source: str) -> tuple[str, int | None, bool]:
         return source, None, False
     images = datasets.load(source)
     if empty := files.without_images(torch.cat([images.train_labels, images.test_labels]).numpy()):
-        some = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+        some = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
         say_once(f"dataset={source!r}: no image is of class {some}; the network has an output for each all the same")
     return images.name, len(images.train_labels), images.train_images.shape[1] == 3
 
