@@ -27,7 +27,8 @@ from vector import INK, svg
 
 from cnndp.equations.budget import step_epsilon
 from cnndp.report import explore, explore_grid
-from cnndp.report.figures.drawing import COLOURS, LINES
+from cnndp.report.figures.drawing import COLOURS, FIELD, plotly_style, setting_style
+from cnndp.report.figures.frontier import line_styles
 
 GRID = Path(__file__).resolve().parents[1] / "_static" / "explorer_budget.json"
 PLOTLY = "plotly.min.js"
@@ -121,15 +122,41 @@ def drawn(columns: int, draw: Callable[[Sequence[Axes]], None], label: str) -> s
         return svg(figure, label, max_width=60)
 
 
+def styles_of(part: Any) -> dict[str, dict[str, Any]]:
+    """Return the style of each model of the frontier on a dataset: that of its method in the whole book."""
+    return line_styles({line["model"]: line["method"] for line in part["lines"]})
+
+
+def look(name: str) -> dict[str, Any]:
+    """Return the colours of an explorer for the script: those of the book."""
+    models = {key: styles_of(part) for key, part in frontier().items()} if name == "frontier" else {}
+    limits = (
+        {
+            f"{one['threshold']:g}"
+            for part in thresholds().values()
+            for cells in part["readings"].values()
+            for one in cells
+        }
+        if name == "thresholds"
+        else set()
+    )
+    return {
+        "colours": COLOURS[:6],
+        "models": {key: {line: plotly_style(one) for line, one in part.items()} for key, part in models.items()},
+        "thresholds": {one: setting_style(f"threshold {one}", at)["color"] for at, one in enumerate(sorted(limits))},
+    }
+
+
 def draw_frontier(axes: Sequence[Axes]) -> None:
     """Draw the mean accuracy of each model against epsilon, a panel a dataset."""
     for panel, part in zip(axes, frontier().values(), strict=True):
-        for place, line in enumerate(part["lines"]):
+        looks = styles_of(part)
+        for line in part["lines"]:
             points = [(one["epsilon"], one["mean"]) for one in line["points"]]
-            look: Any = {"color": COLOURS[place], "linestyle": LINES[place % len(LINES)], "marker": "."}
+            look: Any = {"ms": 5, **looks[line["model"]]} | ({"mfc": "none"} if "mfc" in looks[line["model"]] else {})
             panel.plot(*zip(*points, strict=True), label=line["model"], **look)
         anchors = [(one["epsilon"], one["accuracy"]) for one in part["anchors"]]
-        panel.plot(*zip(*anchors, strict=True), "x", color=INK, label="the field")
+        panel.plot(*zip(*anchors, strict=True), label="the field", **{**FIELD, "color": INK, "marker": "s"})
         for name, value in part["papers"].items():
             panel.axhline(value, color=INK, linestyle=":", linewidth=1)
             panel.annotate(name, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
@@ -143,8 +170,8 @@ def draw_thresholds(axes: Sequence[Axes]) -> None:
     for panel, (reading, cells) in zip(axes, part["readings"].items(), strict=True):
         for place, threshold in enumerate(dict.fromkeys(one["threshold"] for one in cells)):
             points = [(one["budget"], one["final"]) for one in cells if one["threshold"] == threshold]
-            look: Any = {"color": COLOURS[place], "linestyle": LINES[place % len(LINES)], "marker": "."}
-            panel.plot(*zip(*points, strict=True), label=f"threshold {threshold:g}", **look)
+            name = f"threshold {threshold:g}"
+            panel.plot(*zip(*points, strict=True), label=name, marker=".", **setting_style(name, place))
         panel.set(title=f"{part['name']}, {reading}", xscale="log", ylim=(0, 100))
         panel.set(xlabel="budget of a step", ylabel="final test accuracy (%)")
         panel.legend()
@@ -221,18 +248,23 @@ def page(name: str) -> str:
     data = one.data()
     # "</" would end the script.
     inline = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
-    look = json.dumps({"colours": COLOURS[:6]})
+    shown = json.dumps(look(name))
     return (
         f'<div class="explorer" id="explorer-{name}" data-explorer="{name}">\n'
         f'<form aria-label="Settings" hidden>{one.controls()}</form>\n'
         '<p class="explorer-answer" role="status" aria-live="polite" hidden></p>\n'
         f'<div class="explorer-plot" role="img" aria-label="{escape(one.label)}" hidden></div>\n'
-        f'<figure class="explorer-drawn scroll-x" tabindex="0">{drawn(one.columns, one.draw, one.label)}'
+        f'<figure class="explorer-drawn scroll-x" tabindex="0">{drawn(one.columns, one.draw, said(one))}'
         f"<figcaption>{escape(one.label)}.</figcaption></figure>\n"
         f"{table('All numbers as a table', one.heads, one.rows(data))}\n"
         f'<script type="application/json" class="explorer-data">{inline}</script>\n'
-        f'<script type="application/json" class="explorer-look">{look}</script>\n</div>'
+        f'<script type="application/json" class="explorer-look">{shown}</script>\n</div>'
     )
+
+
+def said(one: Explorer) -> str:
+    """Return what the drawn figure of an explorer shows, with numbers: what there is to try says its results."""
+    return " ".join((f"{one.label}.", *one.hints(one.data())))
 
 
 # --- Sphinx -----------------------------------------------------------------------------------------------

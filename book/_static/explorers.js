@@ -3,7 +3,6 @@
 
 (() => {
   const DASHES = ["solid", "dash", "dashdot", "dot"];
-  const MARKS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "star"];
   const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--pst-color-${name}`).trim();
   const three = (value) => Number(value.toPrecision(3)).toString();
   const checked = (form, name) => [...form.querySelectorAll(`[name="${name}"] input:checked`)].map((e) => e.value);
@@ -42,24 +41,24 @@
       refill(form, data) {
         fill(form, "models", data[form.elements.dataset.value].lines.map((line) => line.model), 3);
       },
-      show(form, data, colours) {
+      show(form, data, look) {
         const part = data[form.elements.dataset.value];
         const ends = [Number(form.elements.least.value), Number(form.elements.most.value)].sort((a, b) => a - b);
         const inside = (one) => one.epsilon >= ends[0] && one.epsilon <= ends[1];
         const traces = [];
         const said = [];
-        part.lines.forEach((line, place) => {
+        part.lines.forEach((line) => {
           const points = line.points.filter(inside);
           if (!checked(form, "models").includes(line.model) || !points.length) return;
-          const colour = colours[place % colours.length];
+          const { color: colour, symbol, dash } = look.models[form.elements.dataset.value][line.model];
           const all = points.flatMap((one) => one.seeds.map((value) => [one.epsilon, value]));
           const hover = "ε %{x}: %{y:.2f} %<extra></extra>";
           traces.push(
             { x: all.map((p) => p[0]), y: all.map((p) => p[1]), mode: "markers", showlegend: false, opacity: 0.5,
               marker: { color: colour, size: 6 }, hovertemplate: `one seed, ${hover}` },
             { x: points.map((p) => p.epsilon), y: points.map((p) => p.mean), mode: "lines+markers", name: line.model,
-              line: { color: colour, dash: DASHES[place % 4] }, hovertemplate: `mean, ${hover}`,
-              marker: { color: colour, size: 9, symbol: MARKS[place % 6] } },
+              line: { color: colour, dash }, hovertemplate: `mean, ${hover}`,
+              marker: { color: colour, size: 9, symbol } },
           );
           const end = points[points.length - 1];
           said.push(`${line.model}, ε ${end.epsilon}: ${end.mean.toFixed(2)} % ` +
@@ -67,7 +66,7 @@
         });
         const anchors = part.anchors.filter(inside);
         traces.push({ x: anchors.map((p) => p.epsilon), y: anchors.map((p) => p.accuracy), mode: "markers",
-          name: "the field", text: anchors.map((p) => p.who), marker: { symbol: "x", size: 9, color: theme("text-base") },
+          name: "the field", text: anchors.map((p) => p.who), marker: { symbol: "square-open", size: 9, color: theme("text-base") },
           hovertemplate: "%{text}, ε %{x}: %{y:.2f} %<extra></extra>" });
         const stated = Object.entries(part.papers);
         const line = { color: theme("text-base"), width: 1, dash: "dot" };
@@ -96,7 +95,7 @@
         const budgets = values("budget");
         fill(form, "budgets", budgets, 1);
       },
-      show(form, data, colours) {
+      show(form, data, look) {
         const part = data[form.elements.dataset.value];
         const reading = form.elements.reading.value;
         const [thresholds, budgets] = [checked(form, "thresholds"), checked(form, "budgets")];
@@ -105,7 +104,7 @@
         const found = all.filter((cell) =>
           thresholds.includes(String(cell.threshold)) && budgets.includes(String(cell.budget)));
         const traces = found.flatMap((cell) => {
-          const color = colours[levels("threshold").indexOf(cell.threshold) % colours.length];
+          const color = look.thresholds[String(cell.threshold)];
           const name = `threshold ${cell.threshold}, budget ${cell.budget}`;
           const line = { color, dash: DASHES[levels("budget").indexOf(cell.budget) % 4] };
           const common = { x: cell.iterations, mode: "lines", name, line, legendgroup: name };
@@ -134,7 +133,7 @@
     budget: {
       start() {},
       refill() {},
-      show(form, grid, colours) {
+      show(form, grid, { colours }) {
         const wrong = [...form.elements].find((one) => one.validity && !one.validity.valid);
         if (wrong) {
           const label = wrong.labels[0].textContent.trim();
@@ -189,13 +188,13 @@
   function begin(root) {
     const kind = KINDS[root.dataset.explorer];
     const read = (name) => JSON.parse(root.querySelector(`.explorer-${name}`).textContent);
-    const [data, { colours }] = [read("data"), read("look")];
+    const [data, look] = [read("data"), read("look")];
     const form = root.querySelector("form");
     const [plot, said, drawn] = ["plot", "answer", "drawn"].map((name) => root.querySelector(`.explorer-${name}`));
     form.reset();
     kind.start(form);
     const update = () => {
-      const { traces, layout, answer } = kind.show(form, data, colours);
+      const { traces, layout, answer } = kind.show(form, data, look);
       if (said.textContent !== answer) said.textContent = answer;
       const whole = {
         paper_bgcolor: "rgba(0,0,0,0)",

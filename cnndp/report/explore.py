@@ -64,7 +64,11 @@ def frontier_of(dataset: str) -> dict[str, Any]:
     """Return the part of `frontier` of a dataset."""
     runs = findings.with_others(findings.runs_of("frontier", dataset), dataset)
     lines = [
-        {"model": line, "points": [point(float(epsilon), part) for epsilon, part in group.groupby("target_epsilon")]}
+        {
+            "model": line,
+            "method": group["name"].iat[0],
+            "points": [point(float(epsilon), part) for epsilon, part in group.groupby("target_epsilon")],
+        }
         for line, group in runs.groupby("line", sort=False)
     ]
     anchors = [

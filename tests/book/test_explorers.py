@@ -12,6 +12,7 @@ from scripts import ROOT, load
 from seen import DESK, in_both_lights, opened, wider
 
 from cnndp.report import explore
+from cnndp.report.figures import drawing
 
 pytestmark = pytest.mark.xdist_group("explorers")  # one worker makes the pages
 
@@ -149,3 +150,19 @@ def test_plot_takes_the_colours_of_the_page(folder, page):
     light = page.evaluate(colour)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"{colour} !== {json.dumps(light)}")
+
+
+def test_models_and_thresholds_have_the_colours_of_the_book():
+    looks = explorers.look("frontier")["models"]["mnist"]
+    assert looks["scattering, linear"]["color"] == drawing.METHODS["scattering, linear"][0]
+    assert looks["CNN, CNN-DP-GAN-Polyak"]["color"] == drawing.METHODS["CNN-DP-GAN-Polyak"][0]
+    assert len({tuple(one.values()) for one in looks.values()}) == len(looks)
+    assert explorers.look("thresholds")["thresholds"]["0.1"] == drawing.THRESHOLDS[0.1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_drawn_figure_says_its_result_and_more_than_its_caption(name):
+    figure = BeautifulSoup(explorers.page(name), "html.parser").select_one("figure")
+    said, caption = figure.svg["aria-label"], figure.figcaption.get_text()
+    assert any(hint in said for hint in explorers.EXPLORERS[name].hints(explorers.EXPLORERS[name].data()))
+    assert said != caption

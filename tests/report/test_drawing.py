@@ -164,7 +164,30 @@ def test_a_style_that_is_not_the_tables_is_seen(made):
 
 
 def test_no_method_has_the_mark_of_a_paper_or_of_a_diverged_run():
-    assert not {marker for _, marker in drawing.METHODS.values()} & {"o", "x", "."}
+    assert not {marker for _, marker in drawing.METHODS.values()} & {"o", "x", "X", "."}
+
+
+def test_a_target_and_a_threshold_have_one_colour_each():
+    for table in (drawing.TARGETS, drawing.THRESHOLDS):
+        colours = [one if isinstance(one, str) else one[0] for one in table.values()]
+        assert len(set(colours)) == len(colours)
+    for name in ("cap 0.3", "cap 0.3, de-biased", "threshold 0.3"):
+        assert drawing.method_style(name, "", 5)["color"] == drawing.THRESHOLDS[0.3]
+    assert drawing.setting_style("cap 7", 3) == drawing.style(3)
+
+
+def test_the_colour_of_a_budget_grows_lighter_with_it():
+    light = [sum(drawing.budget_colour(budget)[:3]) for budget in (0.05, 0.5, 5.0)]
+    assert light == sorted(light)
+
+
+def test_every_marker_of_a_method_has_its_name_in_plotly():
+    assert {marker for _, marker in drawing.METHODS.values()} <= set(drawing.PLOTLY)
+
+
+def test_a_figure_that_says_nothing_is_not_drawn():
+    with pytest.raises(ValueError, match="has no text for those who do not see it"):
+        drawing.png(drawing.panels(1)[0])
 
 
 def test_the_names_of_a_figure_are_its_texts(made):

@@ -5,6 +5,7 @@ Runs and their histories are frames of `runs.frames`.
 
 import io
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -64,6 +65,13 @@ THRESHOLDS = {0.01: "#E69F00", 0.1: "#D55E00", 0.3: "#CC79A7", 1.0: "#009E73", n
 BUDGETS = (0.05, 5.0)  # of a step, in Fig. 10: the ends of the scale of their colours
 # What others have published: no method of this book, so open and without a colour.
 FIELD: Any = {"color": "#555555", "mfc": "none", "linestyle": "none"}
+# How plotly calls the markers.
+PLOTLY: dict[Any, str] = {
+    **{"s": "square", "v": "triangle-down", "<": "triangle-left", "D": "diamond", ">": "triangle-right"},
+    **{"^": "triangle-up", "P": "cross", "d": "diamond-tall", "h": "hexagon", "p": "pentagon", "*": "star"},
+    **{STAR: "star-diamond", "H": "hexagon2"},
+}
+DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 READINGS = {"printed": {"mfc": "white", "linestyle": ":"}}  # of a reading that shares its method's figure
 NARROW = 15  # points; an axis is cut where all accuracies lie closer together
 CLOSE = 85  # percent; where nothing is below, an axis is cut to what is there
@@ -171,6 +179,16 @@ def budget_colour(budget: float) -> Any:
     """
     low, high = np.log(BUDGETS)
     return mpl.colormaps["viridis"](0.9 * float(np.clip((np.log(budget) - low) / (high - low), 0, 1)))
+
+
+def plotly_style(look: Mapping[str, Any]) -> dict[str, str]:
+    """Return a style of this module as plotly takes it.
+
+    >>> plotly_style({**method_style("DPGDM"), "mfc": "white", "linestyle": "--"})
+    {'color': '#CC79A7', 'symbol': 'star-open', 'dash': 'dash'}
+    """
+    symbol = PLOTLY.get(look.get("marker"), "circle") + "-open" * ("mfc" in look)
+    return {"color": look["color"], "symbol": symbol, "dash": DASHES[look["linestyle"]]}
 
 
 def style_of(runs: pd.DataFrame, index: int = 0) -> dict[str, Any]:
