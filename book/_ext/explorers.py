@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 from companion import MarkdownDirective, choice, put_static
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -28,7 +29,8 @@ from vector import INK, svg
 from cnndp.equations.budget import step_epsilon
 from cnndp.report import explore, explore_grid
 from cnndp.report.figures.drawing import COLOURS, FIELD, plotly_style, setting_style
-from cnndp.report.figures.frontier import line_styles
+from cnndp.report.figures.frontier import GAP, broken, line_styles
+from cnndp.report.figures.said import ends, sentences
 
 GRID = Path(__file__).resolve().parents[1] / "_static" / "explorer_budget.json"
 PLOTLY = "plotly.min.js"
@@ -142,6 +144,7 @@ def look(name: str) -> dict[str, Any]:
     )
     return {
         "colours": COLOURS[:6],
+        "gap": GAP,
         "models": {key: {line: plotly_style(one) for line, one in part.items()} for key, part in models.items()},
         "thresholds": {one: setting_style(f"threshold {one}", at)["color"] for at, one in enumerate(sorted(limits))},
     }
@@ -152,16 +155,19 @@ def draw_frontier(axes: Sequence[Axes]) -> None:
     for panel, part in zip(axes, frontier().values(), strict=True):
         looks = styles_of(part)
         for line in part["lines"]:
-            points = [(one["epsilon"], one["mean"]) for one in line["points"]]
+            points = broken(pd.DataFrame(line["points"])[["epsilon", "mean"]])
             look: Any = {"ms": 5, **looks[line["model"]]} | ({"mfc": "none"} if "mfc" in looks[line["model"]] else {})
-            panel.plot(*zip(*points, strict=True), label=line["model"], **look)
+            panel.plot(points["epsilon"], points["mean"], label=line["model"], **look)
         anchors = [(one["epsilon"], one["accuracy"]) for one in part["anchors"]]
         panel.plot(*zip(*anchors, strict=True), label="the field", **{**FIELD, "color": INK, "marker": "s"})
         for name, value in part["papers"].items():
             panel.axhline(value, color=INK, linestyle=":", linewidth=1)
             panel.annotate(name, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
         panel.set(title=part["name"], xscale="log", xlabel="ε", ylabel="test accuracy (%)")
-        panel.legend(loc="lower right")
+    known = {
+        name: line for panel in axes for line, name in zip(*panel.get_legend_handles_labels(), strict=True)
+    }  # below: inside it would hide points
+    axes[0].figure.legend([*known.values()], [*known], loc="outside lower center", ncols=3)
 
 
 def draw_thresholds(axes: Sequence[Axes]) -> None:
@@ -190,6 +196,38 @@ def draw_budget(axes: Sequence[Axes]) -> None:
     axes[1].set(xlabel="step t", ylabel="scale of the noise on the sum", ylim=(0, None))
 
 
+def frontier_said(data: Any) -> list[str]:
+    """Return the accuracy of each model at the ends of its epsilons, a sentence a dataset."""
+    said = []
+    for part in data.values():
+        lines = {one["model"]: {at["epsilon"]: at["mean"] for at in one["points"]} for one in part["lines"]}
+        found = "; ".join(f"{model} {ends(pd.Series(points), at='ε = ')}" for model, points in lines.items())
+        said.append(f"{part['name']}: {found}")
+    return said
+
+
+def thresholds_said(data: Any) -> list[str]:
+    """Return the accuracy of each threshold at the ends of its budgets, a sentence a reading of the first dataset."""
+    said = []
+    part = next(iter(data.values()))
+    for reading, cells in part["readings"].items():
+        lines: dict[float, dict[float, float]] = {}
+        for one in cells:
+            lines.setdefault(one["threshold"], {})[one["budget"]] = one["final"]
+        found = "; ".join(f"{limit:g}: {ends(pd.Series(line), at='budget ')}" for limit, line in lines.items())
+        said.append(f"{part['name']}, {reading}, by threshold: {found}")
+    return said
+
+
+def budget_said(prices: Any) -> list[str]:
+    """Return what the settings that the explorer starts with cost."""
+    start = explore.EXAMPLE
+    found = explore.budget_answer(prices, **start)  # type: ignore[arg-type]  # steps is whole
+    return [
+        f"Noise {found['first']:.3g} in the first step, {found['last']:.3g} in the last, nominal {found['nominal']:g}"
+    ]
+
+
 def table(label: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows as a table of HTML, open until the script folds it."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
@@ -205,13 +243,14 @@ def table(label: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> st
 
 
 class Explorer(NamedTuple):
-    """All parts of an explorer: what the script gets, controls, the drawn figure with its text, table and hints."""
+    """All parts of an explorer: what the script gets, controls, the drawn figure with its text, table, hints."""
 
     data: Callable[[], Any]
     controls: Callable[[], str]
     columns: int
     draw: Callable[[Sequence[Axes]], None]
     label: str
+    said: Callable[[Any], Sequence[str]]
     heads: Sequence[str]
     rows: Callable[[Any], Sequence[Sequence[str]]]
     hints: Callable[[Any], Sequence[str]]
@@ -221,18 +260,21 @@ EXPLORERS = {
     "frontier": Explorer(
         *(frontier, frontier_controls, 3, draw_frontier),
         "Test accuracy of models with a valid guarantee against ε, on each dataset",
+        frontier_said,
         ("Dataset", "Model", "ε at most", "Mean test accuracy %", "Seeds %", "Seeds"),
         *(explore.frontier_rows, explore.frontier_hints),
     ),
     "thresholds": Explorer(
         *(thresholds, threshold_controls, 3, draw_thresholds),
         "Final test accuracy against the budget of a step, by threshold and reading",
+        thresholds_said,
         ("Dataset", "Reading", "Threshold", "Budget", "Numerical ε", "Final test %", "Steps at the cap %", "Seeds"),
         *(explore.threshold_rows, explore.threshold_hints),
     ),
     "budget": Explorer(
         *(grid, budget_controls, 2, draw_budget),
         "The budget and the noise of each step, for the settings that the explorer starts with",
+        budget_said,
         (
             *("ε of the first step", "Noise, first step", "Noise, last step", "Eq. (5)'s total", "Numerical ε at most"),
             *("True positives at 1 %, at most %", "True positives at 0.1 %, at most %", "Advantage at most %"),
@@ -248,23 +290,18 @@ def page(name: str) -> str:
     data = one.data()
     # "</" would end the script.
     inline = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
-    shown = json.dumps(look(name))
+    shown, words = json.dumps(look(name)), sentences(one.label, *one.said(data))
     return (
         f'<div class="explorer" id="explorer-{name}" data-explorer="{name}">\n'
         f'<form aria-label="Settings" hidden>{one.controls()}</form>\n'
         '<p class="explorer-answer" role="status" aria-live="polite" hidden></p>\n'
         f'<div class="explorer-plot" role="img" aria-label="{escape(one.label)}" hidden></div>\n'
-        f'<figure class="explorer-drawn scroll-x" tabindex="0">{drawn(one.columns, one.draw, said(one))}'
+        f'<figure class="explorer-drawn scroll-x" tabindex="0">{drawn(one.columns, one.draw, words)}'
         f"<figcaption>{escape(one.label)}.</figcaption></figure>\n"
         f"{table('All numbers as a table', one.heads, one.rows(data))}\n"
         f'<script type="application/json" class="explorer-data">{inline}</script>\n'
         f'<script type="application/json" class="explorer-look">{shown}</script>\n</div>'
     )
-
-
-def said(one: Explorer) -> str:
-    """Return what the drawn figure of an explorer shows, with numbers: what there is to try says its results."""
-    return " ".join((f"{one.label}.", *one.hints(one.data())))
 
 
 # --- Sphinx -----------------------------------------------------------------------------------------------

@@ -52,11 +52,13 @@
           if (!checked(form, "models").includes(line.model) || !points.length) return;
           const { color: colour, symbol, dash } = look.models[form.elements.dataset.value][line.model];
           const all = points.flatMap((one) => one.seeds.map((value) => [one.epsilon, value]));
+          const far = (p, i) => i > 0 && p.epsilon / points[i - 1].epsilon > look.gap;
+          const joined = points.flatMap((p, i) => (far(p, i) ? [{ epsilon: p.epsilon, mean: null }, p] : [p]));
           const hover = "ε %{x}: %{y:.2f} %<extra></extra>";
           traces.push(
             { x: all.map((p) => p[0]), y: all.map((p) => p[1]), mode: "markers", showlegend: false, opacity: 0.5,
               marker: { color: colour, size: 6 }, hovertemplate: `one seed, ${hover}` },
-            { x: points.map((p) => p.epsilon), y: points.map((p) => p.mean), mode: "lines+markers", name: line.model,
+            { x: joined.map((p) => p.epsilon), y: joined.map((p) => p.mean), mode: "lines+markers", name: line.model,
               line: { color: colour, dash }, hovertemplate: `mean, ${hover}`,
               marker: { color: colour, size: 9, symbol } },
           );

@@ -61,7 +61,10 @@ TARGETS = {
     "ε = 8": ("#009E73", "-."),
     "Table II": ("#CC79A7", ":"),
 }
-THRESHOLDS = {0.01: "#E69F00", 0.1: "#D55E00", 0.3: "#CC79A7", 1.0: "#009E73", np.inf: "#0072B2"}  # inf: no cap
+THRESHOLDS = {
+    **{0.01: "#E69F00", 0.1: "#D55E00", 0.3: "#CC79A7", 1.0: "#009E73", 3.0: "#56B4E9", 30.0: "#999999"},
+    np.inf: "#0072B2",  # no cap
+}
 BUDGETS = (0.05, 5.0)  # of a step, in Fig. 10: the ends of the scale of their colours
 # What others have published: no method of this book, so open and without a colour.
 FIELD: Any = {"color": "#555555", "mfc": "none", "linestyle": "none"}

@@ -23,8 +23,13 @@ def describe(figure: Figure, *parts: str) -> Figure:
     >>> describe(Figure(), "DPGDM loses 4.2 points", "", "CDP loses 9.0.").get_label()
     'DPGDM loses 4.2 points. CDP loses 9.0.'
     """
-    figure.set_label(" ".join(f"{part.rstrip('.')}." for part in parts if part))
+    figure.set_label(sentences(*parts))
     return figure
+
+
+def sentences(*parts: str) -> str:
+    """Return parts as sentences, without those that are empty."""
+    return " ".join(f"{part.rstrip('.')}." for part in parts if part)
 
 
 def description(figure: Figure) -> str:
