@@ -46,16 +46,14 @@ def diagram(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> Figure:
 
 
 def flow(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> list[str]:
-    """Return a sentence on where each arrow leads, and one on which boxes hold private data and may be published.
+    """Return a sentence of each arrow, and one on which boxes hold private data and may be published.
 
     >>> flow([Box("batch", 0, 0, "data"), Box("noisy\\ngradient", 1, 0, "public")], [(0, 1, "noise")])
-    ['batch leads to noisy gradient (noise)', 'Private: batch; noise: nothing; may be published: noisy gradient']
+    ['batch → noisy gradient (noise)', 'Private: batch; noise: nothing; may be published: noisy gradient']
     """
     texts = [box.text.replace("\n", " ").replace("$", "") for box in boxes]
     kinds = {"data": "Private", "noise": "noise", "public": "may be published"}
-    steps = [
-        f"{texts[start]} leads to {texts[end]}{what and f' ({what})'}".replace("$", "") for start, end, what in arrows
-    ]
+    steps = [f"{texts[start]} → {texts[end]}{what and f' ({what})'}".replace("$", "") for start, end, what in arrows]
     held = {
         name: ", ".join(text for text, box in zip(texts, boxes, strict=True) if box.kind == kind) or "nothing"
         for kind, name in kinds.items()

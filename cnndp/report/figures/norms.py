@@ -60,6 +60,7 @@ def norms(history: pd.DataFrame, names: Sequence[str]) -> Figure:
     left.set(title="test accuracy", ylabel="accuracy (%)", ylim=(0, 103), xlabel="iteration")
     for axes, title in ((middle, "noisy gradient"), (right, "its noise alone")):
         axes.set(title=title, ylabel="L2 norm (log)", yscale="log", xlabel="iteration")
+        axes.yaxis.set_major_formatter("{x:g}")  # exponents would be too small to read
     right.set_ylim(middle.get_ylim())
     legend_below(figure, left)
     return describe(figure, f"Mean test accuracy at the last iteration: {ranked(lasts, shares)}")

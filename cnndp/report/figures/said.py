@@ -1,4 +1,4 @@
-"""What a figure shows in words, for those who do not see it: the result with its numbers, from what it is drawn of.
+"""What a figure shows in words, for those who do not see it: the result with its numbers, from the frame it draws.
 
 Every figure carries its text as its label (`describe`), `drawing.png` writes it into the picture, and the runner of
 notebooks takes it from there, so that a text cannot outlive the numbers that it was made of.
@@ -45,26 +45,31 @@ def description(figure: Figure) -> str:
 
 
 def ranked(
-    values: Mapping[Any, float], notes: Mapping[Any, str] | None = None, unit: str = " %", digits: int = 1
+    values: Mapping[Any, float],
+    notes: Mapping[Any, str] | None = None,
+    unit: str = " %",
+    digits: int = 1,
+    most: int = MANY,
 ) -> str:
-    """Return names with their numbers, highest first; of more than `MANY`, those in the middle are counted.
+    """Return names with their numbers, highest first; of more than `most`, those before the last are counted.
 
     Args:
         values: by name; without a number where there is none.
         notes: what stands in brackets behind a name's number.
         unit: behind each number.
         digits: behind the point.
+        most: how many names there may be.
 
     >>> ranked({"CNN": 50.08, "CNN-DP": 98.38}, {"CNN": "P1: 50.1"})
     'CNN-DP 98.4 %; CNN 50.1 % (P1: 50.1)'
-    >>> ranked({"a": float("nan")})
-    'a without a number'
+    >>> ranked({"a": float("nan")}), ranked({"a": 3.0, "b": 2.0, "c": 1.0, "d": 0.0}, most=3)
+    ('a without a number', 'a 3.0 %; b 2.0 %; 1 between; d 0.0 %')
     """
     order = sorted(values, key=lambda name: -values[name] if np.isfinite(values[name]) else np.inf)
     beside = {name: f" ({note})" for name, note in (notes or {}).items() if note}
     texts = [f"{name} {number(values[name], unit, digits)}{beside.get(name, '')}" for name in order]
-    if len(texts) > MANY:
-        texts = [*texts[:3], f"{len(texts) - 5} between", *texts[-2:]]
+    if len(texts) > most:
+        texts = [*texts[: most - 1], f"{len(texts) - most} between", texts[-1]]
     return "; ".join(texts)
 
 
@@ -75,6 +80,15 @@ def number(value: float, unit: str = " %", digits: int = 1) -> str:
     ('97.7 %', 'without a number')
     """
     return f"{value:.{digits}f}{unit}" if np.isfinite(value) else "without a number"
+
+
+def short(value: float) -> str:
+    """Return a number with three digits and no power of ten.
+
+    >>> short(30000.0), short(0.2494)
+    ('30,000', '0.249')
+    """
+    return f"{float(f'{value:.3g}'):,g}"
 
 
 def said_by_p1(values: Mapping[str, float], unit: str = " %") -> str:
@@ -111,5 +125,5 @@ def ends(values: pd.Series, unit: str = " %", at: str = "") -> str:
     places = dict.fromkeys((values.index[0], values.idxmax() if values.notna().any() else values.index[0]))
     places |= {values.index[-1]: None}
     inner = {values.idxmax()} - {values.index[0], values.index[-1]} if values.notna().any() else set()
-    said = [f"{'highest ' * (place in inner)}{number(values[place], unit)} at {at}{place:.3g}" for place in places]
+    said = [f"{'highest ' * (place in inner)}{number(values[place], unit)} at {at}{short(place)}" for place in places]
     return ", ".join(said)

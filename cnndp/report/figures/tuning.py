@@ -21,7 +21,7 @@ from cnndp.report.figures.drawing import (
     setting_style,
     style_of,
 )
-from cnndp.report.figures.said import describe, number, ranked
+from cnndp.report.figures.said import describe, ranked, short
 
 MANY = 5  # methods in several panels are drawn apart, one panel a method: their lines would coincide
 SINGLE = 6.5  # inches, of a single panel: room for the legend below it
@@ -79,9 +79,9 @@ def best_rates(shown: pd.DataFrame) -> list[str]:
         for line, group in runs.groupby("line", sort=False):
             means = group.groupby("rate")["test_accuracy"].mean()
             best[line] = float(means.max())
-            rates[line] = f"at {means.idxmax():.3g}, {number(means.min())} at worst"
-        said.append(f"Best accuracy on validation images{frame and f', {frame}'}: {ranked(best, rates)}")
-    return said
+            rates[line] = f"rate {short(means.idxmax())}"
+        said.append(f"{frame and f'{frame}: '}{ranked(best, rates, most=5)}")
+    return ["Best accuracy on validation images of each line", *said]
 
 
 def mark(axis: Axes, group: pd.DataFrame, means: pd.Series, colour: str, ring: float) -> None:
@@ -126,6 +126,7 @@ def apart(shown: pd.DataFrame, names: list[str]) -> Figure:
             axis.plot(means.index, means, marker=".", label=frame, **look)
             mark(axis, group, means, look["color"], ring=10)
         axis.set(xscale="log", ylim=limits_of(shown["test_accuracy"]))
+        axis.xaxis.set_major_formatter("{x:g}")  # exponents would be too small to read
         axis.set_title(name, fontsize=11)
         axis.grid(axis="x", which="minor", visible=False)
     for axis in grid[len(names) :]:
@@ -182,7 +183,7 @@ def by_cap(runs: pd.DataFrame) -> Figure:
         for budget, group in capped[capped["mechanism"] == mechanism].groupby("budget"):
             error_line(axis, group, by, f"{budget:g} a step", color=budget_colour(budget))
             means = group.groupby(by)["test_accuracy"].mean()
-            best[f"{means.idxmax():g} with {budget:g} a step"] = float(means.max())
+            best[f"cap {short(means.idxmax())}, budget {budget:g}:"] = float(means.max())
         said.append(f"{mechanism.title()} noise: {ranked(best)}")
         axis.set(
             xscale="log",
@@ -196,7 +197,7 @@ def by_cap(runs: pd.DataFrame) -> Figure:
     texts = [f"{name}, numerical ε = {epsilons}" for name, epsilons in names.items()]
     lines = [handles[name] for name in names]
     figure.legend(lines, texts, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
-    return describe(figure, "Best mean final test accuracy of each budget, at its cap", *said)
+    return describe(figure, "Best mean final test accuracy of each budget of a step, with its cap", *said)
 
 
 def epsilons_of(runs: pd.DataFrame) -> str:
