@@ -209,7 +209,7 @@ def test_the_audit_goes_through_the_same_wiring(digits, monkeypatch, mistake, co
     assert not any(audit.detect(plain, digits, seed)["caught"] for seed in seeds)
     mistake(monkeypatch)
     caught = [name for seed in seeds for name in audit.detect(plain, digits, seed)["caught_by"]]
-    assert caught == ["loss audit" if mistake is no_noise_on_the_loss else "audit"]
+    assert set(caught) == {"loss audit" if mistake is no_noise_on_the_loss else "audit"}
 
 
 def test_checks_that_see_nothing_say_so(some):

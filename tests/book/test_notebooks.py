@@ -89,10 +89,10 @@ def test_parameters_are_checked_in_the_next_code_cell_under_the_notebooks_own_na
     assert f'experiment.from_notebook("{path.stem}", globals())' in code[1].source
 
 
-def unsaid(cell):
+def unsaid(cell, least=r"\d|not yet run"):
     """Return what is wrong with the text of a figure for those who do not see it: it is to end with the results."""
     said, text = drawing.described(base64.b64decode(*outputs_of(cell, "image/png"))), cell.metadata.mystnb.image.alt
-    if not re.search(r"\d", said) and "not yet run" not in said:
+    if not re.search(least, said):
         return "the picture says no result"
     if not text.endswith(f" {said}"):
         return f"the text is not what the picture says: {said}"
@@ -101,7 +101,8 @@ def unsaid(cell):
 
 @EVERY_RUN
 def test_the_text_of_every_figure_states_the_result_that_its_picture_holds(path):
-    assert [found for cell in figures_of(path) if (found := unsaid(cell))] == []
+    least = r"\w" if path.stem == "fig01_06_mechanisms" else r"\d|not yet run"  # diagrams have no numbers
+    assert [found for cell in figures_of(path) if (found := unsaid(cell, least))] == []
 
 
 def test_a_text_with_another_number_or_none_is_noticed():

@@ -121,7 +121,11 @@ def ends(values: pd.Series, unit: str = " %", at: str = "") -> str:
     '95.0 % at cap 0.1, highest 98.0 % at cap 1, 97.0 % at cap 10'
     >>> ends(pd.Series([95.0], index=[1]))
     '95.0 % at 1'
+    >>> ends(pd.Series([], dtype=float))
+    'none'
     """
+    if values.empty:
+        return "none"
     places = dict.fromkeys((values.index[0], values.idxmax() if values.notna().any() else values.index[0]))
     places |= {values.index[-1]: None}
     inner = {values.idxmax()} - {values.index[0], values.index[-1]} if values.notna().any() else set()
