@@ -54,13 +54,21 @@ FINDINGS = """async (only) => {
 }"""
 
 
+LEFT = "net::ERR_ABORTED"  # of a page that was left before its icon had come; a missing file has another word
+
+
 def opened(page, address):
     """Open a page and return its errors, and the requests that found nothing."""
     found = []
+
+    def failed(request):
+        if request.failure != LEFT:
+            found.append(f"request failed: {request.url}")
+
     listeners = {
         "console": lambda message: found.append(f"console: {message.text}") if message.type == "error" else None,
         "pageerror": lambda error: found.append(f"error: {error}"),
-        "requestfailed": lambda request: found.append(f"request failed: {request.url}"),
+        "requestfailed": failed,
     }
     for name, listener in listeners.items():
         page.on(name, listener)
