@@ -14,10 +14,8 @@ SIGNIFICANCE = 0.05
 CHOOSING = 5  # one canary in so many chooses the threshold, the others count
 OUTSIDE = 0.02  # share of the significance that goes to where the rate of false alarms lies
 CELLS, FINER, ROUNDS = 12, 8, 3  # of that rate, and how often those that stay open are cut, into how many
-WINDOW, RARE = (
-    6.0,
-    1e-9,
-)  # deviations, and chance, of numbers of false alarms that are taken to come with the best guesses
+# Deviations, and chance, of numbers of false alarms; rarer ones are taken to come with the best guesses.
+WINDOW, RARE = 6.0, 1e-9
 
 
 class Rates(NamedTuple):

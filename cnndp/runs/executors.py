@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from filelock import BaseFileLock, Timeout
+from filelock import BaseFileLock
 from tqdm import tqdm
 
 from cnndp.checks import Refusal
@@ -176,7 +176,7 @@ class Coordinator:
     def hand_out(self, config: Config) -> None:
         """Submit a run, unless another process is training it or has trained it meanwhile."""
         lock = store.lock_of(self.asked.root, config)
-        if not taken(lock):
+        if not store.taken(lock):
             self.elsewhere.append(config)
             return
         try:
@@ -184,8 +184,7 @@ class Coordinator:
             if again is not None:
                 self.ended(config, again)
                 return
-            path = store.find(self.asked.root, config) or store.path_for(self.asked.root, self.asked.section, config)
-            store.make_room(path)
+            path = store.prepared_place(self.asked.root, self.asked.section, config)
             future = self.pool.executor.submit(train_task, task_of(config, self.asked, self.pool))
             self.out[future] = config, lock, path
         finally:
@@ -213,17 +212,6 @@ class Coordinator:
         self.done += 1
         self.bar.set_description(f"{self.asked.section} [{self.done}/{self.total} runs]", refresh=False)
         self.bar.update(config.num_steps)
-
-
-def taken(lock: BaseFileLock) -> bool:
-    """Take a lock, and return whether it was free."""
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return False
-    except OSError as error:
-        raise store.unwritable(Path(lock.lock_file), error) from error
-    return True
 
 
 def task_of(config: Config, asked: Experiment, pool: Pool) -> Task:

@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
-from filelock import Timeout
 
 from cnndp.checks import one_of, type_names
 from cnndp.data import datasets, features, files
@@ -324,8 +323,7 @@ def sweep(
                     records[config.digest] = again
                     bar.update(config.num_steps)
                     continue
-                path = store.find(root, config) or store.path_for(root, section, config)
-                store.make_room(path)
+                path = store.prepared_place(root, section, config)
                 part = data_of(config)
                 if part not in loaded:
                     loaded = {part: load_images(config)}  # one kind of data in memory at a time
@@ -364,13 +362,9 @@ def in_turn(configs: Sequence[Config], root: Path) -> Generator[Config]:
     waiting = []
     for config in configs:
         lock = store.lock_of(root, config)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
+        if not store.taken(lock):
             waiting.append((config, lock))
             continue
-        except OSError as error:
-            raise store.unwritable(Path(lock.lock_file), error) from error
         try:
             yield config
         finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from filelock import BaseFileLock, FileLock
+from filelock import BaseFileLock, FileLock, Timeout
 
 from cnndp.checks import Refusal, expanded
 from cnndp.training.config import Config
@@ -91,6 +91,28 @@ def lock_of(root: Path, config: Config) -> BaseFileLock:
     except OSError as error:
         raise unwritable(folder, error) from error
     return FileLock(folder / f"{config.digest}.lock")
+
+
+def taken(lock: BaseFileLock) -> bool:
+    """Take a lock without waiting, and return whether it was free.
+
+    Raises:
+        RecordError: a lock that the system does not let be written.
+    """
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    except OSError as error:
+        raise unwritable(Path(lock.lock_file), error) from error
+    return True
+
+
+def prepared_place(root: Path, section: str, config: Config) -> Path:
+    """Return where a run goes, the file that holds it already if there is one, with room made for it."""
+    path = find(root, config) or path_for(root, section, config)
+    make_room(path)
+    return path
 
 
 def canonical(record: Record) -> bytes:
